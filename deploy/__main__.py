@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 from declaration.limits import PROJECT_ID
 from declaration.model import Declaration
 from declaration.reading import DeclarationError
-from deploy.apply import apply, show_differences
+from deploy.applying.apply import apply, show_differences
+from deploy.applying.cloud import NOT_FOUND, Cloud, CommandFailedError
+from deploy.applying.destroy import destroy, removals
 from deploy.checking import command as checking
 from deploy.checking.local import URL_VARIABLE
-from deploy.cloud import NOT_FOUND, Cloud, CommandFailedError
 from deploy.cloudbuild import check_build_yaml, cloudbuild_yaml
 from deploy.declared import DECLARATION, IMPORT_TOPIC, read
-from deploy.destroy import destroy, removals
 from deploy.monitoring.resources import documents
 from deploy.plan import monitoring_plan, plan
-from deploy.script import shell_script
-from deploy.steps import Plan
+from deploy.planning.script import shell_script
+from deploy.planning.steps import Plan
 
 if TYPE_CHECKING:
     from deploy.dead_letters import DeadLetters

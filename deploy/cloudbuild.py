@@ -12,11 +12,11 @@ import yaml
 
 from declaration.model import Declaration
 from declaration.reading import DeclarationError
-from deploy.cloud import NOT_FOUND
-from deploy.commands import Commands
-from deploy.deployment import SOURCE_HASH, deployment, lookups
-from deploy.script import script_head, shell_lines
-from deploy.steps import Step
+from deploy.applying.cloud import NOT_FOUND
+from deploy.planning.commands import Commands
+from deploy.planning.deployment import SOURCE_HASH, deployment, lookups
+from deploy.planning.script import script_head, shell_lines
+from deploy.planning.steps import Step
 
 HEADER = """\
 # Generated from deploy/functions.yaml by `python -m deploy{environment} cloudbuild{option} > {file}`; a test compares them.

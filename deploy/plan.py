@@ -8,12 +8,12 @@ the dashboard watch the functions.
 from __future__ import annotations
 
 from declaration.model import Declaration
-from deploy import deployment, foundation
-from deploy.commands import Commands
 from deploy.monitoring import channels
 from deploy.monitoring import resources as monitoring
+from deploy.planning import deployment, foundation
+from deploy.planning.commands import Commands
+from deploy.planning.steps import Plan, Step
 from deploy.source import source_hash
-from deploy.steps import Plan, Step
 
 
 def plan(declaration: Declaration, project: str) -> Plan:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from deploy.applying.cloud import CommandFailedError, reason
+from deploy.applying.passing import DISABLED_API
 from deploy.checking.findings import Finding, Status
-from deploy.cloud import CommandFailedError, reason
-from deploy.passing import DISABLED_API
 
 TRY_AGAIN = "Check your rights, and run this again."
 NOT_YET = "not known before its API is enabled"

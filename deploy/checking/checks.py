@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from declaration.model import Declaration
-from deploy.advice import HIDDEN_BUCKET, LACKING, UNKNOWN_REGION
-from deploy.agents import AGENTS
+from deploy.applying.advice import HIDDEN_BUCKET, LACKING, UNKNOWN_REGION
+from deploy.applying.cloud import Cloud, CommandFailedError, reason
 from deploy.checking import permissions, rest
 from deploy.checking.attempts import NOT_YET, TRY_AGAIN, attempt
 from deploy.checking.datasets import check_datasets
 from deploy.checking.findings import Finding, Status
 from deploy.checking.keys import KeyChecks
-from deploy.cloud import Cloud, CommandFailedError, reason
-from deploy.commands import Commands
-from deploy.drift import differences, value_at
-from deploy.foundation import services
-from deploy.steps import Grant, Listing, Plan, Step
+from deploy.planning.agents import AGENTS
+from deploy.planning.commands import Commands
+from deploy.planning.drift import differences, value_at
+from deploy.planning.foundation import services
+from deploy.planning.steps import Grant, Listing, Plan, Step
 
 COMPONENTS = ("alpha", "beta")
 """The components of gcloud that have commands of a plan."""

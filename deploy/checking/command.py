@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from declaration.model import Declaration
+from deploy.applying.cloud import Cloud
+from deploy.applying.passing import Patience
 from deploy.checking.checks import Checks
 from deploy.checking.findings import Finding, Status
 from deploy.checking.local import LocalChecks
-from deploy.cloud import Cloud
-from deploy.passing import Patience
 from deploy.plan import plan
 
 

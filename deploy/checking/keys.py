@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from deploy.agents import BIGQUERY_ENCRYPTION
+from deploy.applying.cloud import Cloud
 from deploy.checking import rest
 from deploy.checking.attempts import attempt
 from deploy.checking.findings import Finding, Status
-from deploy.cloud import Cloud
-from deploy.commands import Commands
-from deploy.drift import value_at
-from deploy.steps import Grant
+from deploy.planning.agents import BIGQUERY_ENCRYPTION
+from deploy.planning.commands import Commands
+from deploy.planning.drift import value_at
+from deploy.planning.steps import Grant
 
 PURPOSE = "ENCRYPT_DECRYPT"
 MAY_GRANT = "cloudkms.cryptoKeys.setIamPolicy"

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from declaration.model import Declaration
+from deploy.applying.cloud import CommandFailedError, reason
 from deploy.checking import rest
 from deploy.checking.datasets import check_datasets
 from deploy.checking.findings import Finding, Status
-from deploy.cloud import CommandFailedError, reason
-from deploy.drift import differences
+from deploy.planning.drift import differences
 
 URL_VARIABLE = "LOCALCLOUD_URL"
 START = "python -m localcloud start"

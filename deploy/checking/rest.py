@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.cloud import CommandFailedError, NotFoundError
+from deploy.applying.cloud import CommandFailedError, NotFoundError
 
 ANSWER_SECONDS = 30
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from declaration.model import Declaration
-from deploy.commands import OWNER_LABEL
 from deploy.monitoring import metrics
 from deploy.monitoring.channels import channel_names
+from deploy.planning.commands import OWNER_LABEL
 
 LABEL = "modeldrop"
 """The label of our alert policies, whose names Cloud Monitoring chooses; its value is the alert's id."""

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from declaration.model import Declaration
-from deploy.commands import OWNER_LABEL, Commands
-from deploy.drift import flattened
-from deploy.steps import DOCUMENT, NAME, Listing, Step, Words
+from deploy.planning.commands import OWNER_LABEL, Commands
+from deploy.planning.drift import flattened
+from deploy.planning.steps import DOCUMENT, NAME, Listing, Step, Words
 
 CHANNEL = ("beta", "monitoring", "channels")
 ADDRESS = "email_address"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from declaration.model import Declaration
-from deploy.commands import OWNER_LABEL
 from deploy.monitoring import alerts, metrics
+from deploy.planning.commands import OWNER_LABEL
 
 _COLUMNS, _WIDTH, _HEIGHT = 48, 24, 16
 

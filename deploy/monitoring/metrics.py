@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from declaration.model import Declaration
-from deploy.commands import ownership
+from deploy.planning.commands import ownership
 
 POLLED = "poll ended"
 """The message of the record that the poller writes about a call (``functions/poll_jobs.py``)."""

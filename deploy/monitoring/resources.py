@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from declaration.model import Declaration
-from deploy.commands import OWNER_LABEL, Commands
-from deploy.drift import flattened
 from deploy.monitoring import channels
 from deploy.monitoring.alerts import LABEL, Alert, alerts
 from deploy.monitoring.dashboard import dashboard
 from deploy.monitoring.metrics import METRICS, LogMetric
-from deploy.steps import DOCUMENT, ETAG, NAME, Listing, Step
+from deploy.planning.commands import OWNER_LABEL, Commands
+from deploy.planning.drift import flattened
+from deploy.planning.steps import DOCUMENT, ETAG, NAME, Listing, Step
 
 SERVICES = ("logging.googleapis.com", "monitoring.googleapis.com")
 """The APIs of these steps."""

@@ -10,7 +10,7 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
 from declaration.model import Declaration
-from deploy.cloud import CommandFailedError
+from deploy.applying.cloud import CommandFailedError
 from deploy.smoke.received import TrialFailedError
 from deploy.smoke.trial import Trial
 

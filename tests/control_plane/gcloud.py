@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy.drift import value_at
-from deploy.steps import Words
+from deploy.planning.drift import value_at
+from deploy.planning.steps import Words
 
 # Each of these modules adds the methods of its API.
 from tests.control_plane import buckets, functions, monitoring, policies, services  # noqa: F401

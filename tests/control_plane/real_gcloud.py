@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.steps import Words
+from deploy.planning.steps import Words
 
 FORKS = Path(__file__).with_name("gcloud_forks.py")
 

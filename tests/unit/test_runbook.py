@@ -11,9 +11,9 @@ import click
 import pytest
 
 from deploy.__main__ import _parser
-from deploy.commands import OWNER_LABEL
 from deploy.declared import read
 from deploy.monitoring.alerts import alerts
+from deploy.planning.commands import OWNER_LABEL
 from modeldrop.__main__ import main
 from shared.events.outgoing import EVENT_TYPES, OTHER_TYPES
 from tests.paths import ROOT

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from declaration.model import Declaration
-from deploy.apply import apply, show_differences
-from deploy.cloud import Cloud
+from deploy.applying.apply import apply, show_differences
+from deploy.applying.cloud import Cloud
+from deploy.applying.destroy import Removal, destroy, removals
+from deploy.applying.passing import Patience
 from deploy.declared import read
-from deploy.destroy import Removal, destroy, removals
-from deploy.passing import Patience
 from deploy.plan import plan
-from deploy.steps import Plan
+from deploy.planning.steps import Plan
 from tests.control_plane.gcloud import StandIn
 from tests.control_plane.project import FakeProject
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploy.__main__ import main
-from deploy.cloud import CommandFailedError
-from deploy.foundation import SERVICES
+from deploy.applying.cloud import CommandFailedError
+from deploy.planning.foundation import SERVICES
 from tests.control_plane.errors import not_found
 from tests.control_plane.project import FakeProject
 from tests.unit.deploy.conftest import Deployer

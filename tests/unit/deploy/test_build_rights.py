@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.apply import apply
-from deploy.cloud import CommandFailedError
-from deploy.commands import Commands
-from deploy.deployment import deployment, lookups
+from deploy.applying.apply import apply
+from deploy.applying.cloud import CommandFailedError
 from deploy.plan import monitoring_plan
-from deploy.steps import Plan
+from deploy.planning.commands import Commands
+from deploy.planning.deployment import deployment, lookups
+from deploy.planning.steps import Plan
 from tests.unit.deploy.conftest import Deployer
 
 BUILD = "serviceAccount:modeldrop-build@films.iam.gserviceaccount.com"

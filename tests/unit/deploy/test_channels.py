@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from declaration.reading import DeclarationError, parse_declaration
-from deploy.cloud import NOT_FOUND, CommandFailedError
+from deploy.applying.cloud import NOT_FOUND, CommandFailedError
 from deploy.declared import DECLARATION, read
 from deploy.monitoring.alerts import alerts
 from deploy.monitoring.resources import documents
-from deploy.script import shell_script
+from deploy.planning.script import shell_script
 from tests.control_plane.project import FakeProject
 from tests.discovery import problems
 from tests.unit.deploy.conftest import Deployer

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from deploy.applying.cloud import Cloud
+from deploy.applying.passing import Patience
 from deploy.checking import command, permissions
 from deploy.checking.checks import Checks
 from deploy.checking.findings import Finding, Status
-from deploy.cloud import Cloud
-from deploy.foundation import SERVICES, services
-from deploy.passing import Patience
+from deploy.planning.foundation import SERVICES, services
 from tests.control_plane.errors import ApiError
 from tests.control_plane.project import FakeProject
 from tests.control_plane.server import serving

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.deployment import IGNORE_FILE
+from deploy.planning.deployment import IGNORE_FILE
 from deploy.source import deployed_files, source_hash
 from tests.paths import ROOT
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from deploy.cloud import CommandFailedError
-from deploy.drift import differences
+from deploy.applying.cloud import CommandFailedError
+from deploy.planning.drift import differences
 from tests.unit.deploy.conftest import Deployer
 
 LOCATION = "projects/films/locations/us-central1"

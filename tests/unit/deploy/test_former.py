@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from deploy.cloud import CommandFailedError
+from deploy.applying.cloud import CommandFailedError
 from tests.unit.deploy.conftest import Deployer
 
 FUNCTION = "cloudfunctions/projects/films/locations/us-central1/functions/modeldrop-predict"

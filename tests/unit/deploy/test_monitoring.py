@@ -15,16 +15,16 @@ import pytest
 from declaration.model import Declaration
 from declaration.reading import parse_declaration
 from deploy.__main__ import main
-from deploy.apply import apply
-from deploy.cloud import NOT_FOUND, Cloud
-from deploy.commands import OWNER_LABEL, ownership
+from deploy.applying.apply import apply
+from deploy.applying.cloud import NOT_FOUND, Cloud
+from deploy.applying.destroy import destroy
 from deploy.declared import DECLARATION, read
-from deploy.destroy import destroy
 from deploy.monitoring.alerts import LABEL, alerts
 from deploy.monitoring.metrics import METRICS, POLLED
 from deploy.monitoring.resources import documents
 from deploy.plan import monitoring_plan
-from deploy.script import shell_script
+from deploy.planning.commands import OWNER_LABEL, ownership
+from deploy.planning.script import shell_script
 from tests.control_plane.gcloud import StandIn
 from tests.control_plane.project import FakeProject
 from tests.discovery import problems

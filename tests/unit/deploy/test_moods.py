@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from deploy.advice import KNOWN, advise
-from deploy.cloud import CommandFailedError
+from deploy.applying.advice import KNOWN, advise
+from deploy.applying.cloud import CommandFailedError
 from tests.control_plane.errors import ApiError, already_exists, denied, not_found, service_disabled
 from tests.unit.deploy.conftest import Deployer
 

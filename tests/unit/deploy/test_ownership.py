@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.cloud import CommandFailedError
+from deploy.applying.cloud import CommandFailedError
 from tests.control_plane.project import FakeProject
 from tests.unit.deploy.conftest import Deployer
 

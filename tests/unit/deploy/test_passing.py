@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.cloud import CommandFailedError
-from deploy.passing import passing
+from deploy.applying.cloud import CommandFailedError
+from deploy.applying.passing import passing
 from tests.unit.deploy.conftest import Deployer
 
 

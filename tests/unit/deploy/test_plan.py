@@ -12,13 +12,13 @@ import pytest
 from declaration.model import Declaration
 from declaration.reading import DeclarationError, parse_declaration
 from deploy.__main__ import main
-from deploy.cloud import NOT_FOUND
-from deploy.commands import Commands
+from deploy.applying.cloud import NOT_FOUND
 from deploy.declared import DECLARATION, read
-from deploy.deployment import environment
 from deploy.plan import plan
-from deploy.script import shell_command, shell_script
-from deploy.steps import DOCUMENT, ETAG, NAME, Plan, Step, placeholders
+from deploy.planning.commands import Commands
+from deploy.planning.deployment import environment
+from deploy.planning.script import shell_command, shell_script
+from deploy.planning.steps import DOCUMENT, ETAG, NAME, Plan, Step, placeholders
 from shared.settings import Settings
 from tests.paths import ROOT
 

@@ -12,16 +12,16 @@ import yaml
 from declaration.model import Declaration
 from declaration.reading import read_declaration
 from declaration.resources import Feature
-from deploy.apply import apply, show_differences
+from deploy.applying.apply import apply, show_differences
+from deploy.applying.cloud import Cloud, CommandFailedError, NotFoundError
+from deploy.applying.destroy import destroy
+from deploy.applying.passing import Patience
 from deploy.checking.checks import Checks
 from deploy.checking.findings import Status
-from deploy.cloud import Cloud, CommandFailedError, NotFoundError
 from deploy.declared import read
-from deploy.destroy import destroy
-from deploy.foundation import SERVICES, services
-from deploy.passing import Patience
 from deploy.plan import plan
-from deploy.steps import DOCUMENT, Plan, Words, fill, placeholders
+from deploy.planning.foundation import SERVICES, services
+from deploy.planning.steps import DOCUMENT, Plan, Words, fill, placeholders
 from tests.control_plane.errors import ApiError
 from tests.control_plane.gcloud import StandIn
 from tests.control_plane.project import FakeProject

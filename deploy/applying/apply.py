@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
-from deploy.cloud import Cloud, CommandFailedError, NotFoundError, Resource, reason
-from deploy.drift import Difference
-from deploy.inventory import Inventory, take_inventory, undeclared_grants
-from deploy.refusals import refuse, refused
-from deploy.steps import Plan, Step, of_resource
+from deploy.applying.cloud import Cloud, CommandFailedError, NotFoundError, Resource, reason
+from deploy.applying.inventory import Inventory, take_inventory, undeclared_grants
+from deploy.applying.refusals import refuse, refused
+from deploy.planning.drift import Difference
+from deploy.planning.steps import Plan, Step, of_resource
 
 Report = Callable[[str], None]
 LOCATION = "location"

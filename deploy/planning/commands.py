@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from declaration.model import Declaration
-from deploy.steps import Mark, Target, Words
+from deploy.planning.steps import Mark, Target, Words
 
 PROJECT_NUMBER = "${PROJECT_NUMBER}"
 OWNER_LABEL = "modeldrop-declaration"

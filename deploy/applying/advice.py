@@ -9,7 +9,7 @@ import itertools
 import re
 from typing import NamedTuple
 
-from deploy.steps import Words
+from deploy.planning.steps import Words
 
 FORBIDDEN = r"\b403\b|PERMISSION_DENIED|does not have permission to access|does not have \S+ access"
 """How errors say that the caller lacks a permission. gcloud writes this in several ways."""

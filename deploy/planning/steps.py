@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.drift import value_at
+from deploy.planning.drift import value_at
 
 Words = tuple[str, ...]
 """A command and its arguments. ``${NAME}`` is a placeholder for the output of the lookup of that name."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from deploy.commands import PROJECT_NUMBER, Commands
-from deploy.steps import Grant, Step, grant_step
+from deploy.planning.commands import PROJECT_NUMBER, Commands
+from deploy.planning.steps import Grant, Step, grant_step
 
 
 class Agent(NamedTuple):

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 
 from declaration.model import Function, HttpTrigger, Schedule, StorageTrigger, TopicTrigger
-from deploy.commands import INVOKER, OWNER_LABEL, Commands, variable
-from deploy.foundation import ACK_DEADLINE_SECONDS
-from deploy.steps import Grant, Listing, Step, Words, grant_step
+from deploy.planning.commands import INVOKER, OWNER_LABEL, Commands, variable
+from deploy.planning.foundation import ACK_DEADLINE_SECONDS
+from deploy.planning.steps import Grant, Listing, Step, Words, grant_step
 
 IGNORE_FILE = "deploy/gcloudignore"
 """The file that leaves out what functions do not run, relative to the source."""

@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from deploy.advice import Advice, advise
-from deploy.drift import Difference, differences
-from deploy.passing import Patience, passing
-from deploy.script import shell_command
-from deploy.steps import DOCUMENT, Grant, Step, Target, Words, fill, placeholders
+from deploy.applying.advice import Advice, advise
+from deploy.applying.passing import Patience, passing
+from deploy.planning.drift import Difference, differences
+from deploy.planning.script import shell_command
+from deploy.planning.steps import DOCUMENT, Grant, Step, Target, Words, fill, placeholders
 
 NOT_FOUND = r"NOT_FOUND: |not found: 404\.|status=\[404\]|Cannot find service \["
 """How the errors of gcloud's `describe` commands say that a resource does not exist. Every other error is a failure: a denied

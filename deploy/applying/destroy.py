@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deploy.apply import OWNER, Report, print_line
-from deploy.cloud import Cloud, CommandFailedError, NotFoundError, Resource
-from deploy.inventory import Inventory, identity, take_inventory, undeclared_grants
-from deploy.steps import Plan, Step, Words, of_resource
+from deploy.applying.apply import OWNER, Report, print_line
+from deploy.applying.cloud import Cloud, CommandFailedError, NotFoundError, Resource
+from deploy.applying.inventory import Inventory, identity, take_inventory, undeclared_grants
+from deploy.planning.steps import Plan, Step, Words, of_resource
 
 KEPT = "kept, because it holds data"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from declaration.checks import did_you_mean
-from deploy.advice import Advice
-from deploy.cloud import Cloud, CommandFailedError
-from deploy.drift import value_at
-from deploy.inventory import Inventory
-from deploy.steps import Plan
+from deploy.applying.advice import Advice
+from deploy.applying.cloud import Cloud, CommandFailedError
+from deploy.applying.inventory import Inventory
+from deploy.planning.drift import value_at
+from deploy.planning.steps import Plan
 
 FOREIGN = Advice(
     "They are somebody else's, or an earlier version created them without a mark.",

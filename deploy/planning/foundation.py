@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from declaration.model import Declaration
 from declaration.resources import Account, Bucket
-from deploy.agents import agent_steps, key_steps
-from deploy.commands import PROJECT_NUMBER, PUBLISHER, UPLOADER, Commands
-from deploy.steps import Grant, Listing, Step, Target, grant_step
+from deploy.planning.agents import agent_steps, key_steps
+from deploy.planning.commands import PROJECT_NUMBER, PUBLISHER, UPLOADER, Commands
+from deploy.planning.steps import Grant, Listing, Step, Target, grant_step
 
 SERVICES = (
     "aiplatform.googleapis.com",

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from deploy.cloud import Cloud, NotFoundError, Resource
-from deploy.drift import value_at
-from deploy.steps import CONDITION_TITLE, Grant, Listing, Plan, Target, Words, of_resource
+from deploy.applying.cloud import Cloud, NotFoundError, Resource
+from deploy.planning.drift import value_at
+from deploy.planning.steps import CONDITION_TITLE, Grant, Listing, Plan, Target, Words, of_resource
 
 
 @dataclass(frozen=True)

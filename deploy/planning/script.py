@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 
-from deploy.steps import DOCUMENT, ETAG, NAME, PLACEHOLDER, Plan, Step, Words, placeholders
+from deploy.planning.steps import DOCUMENT, ETAG, NAME, PLACEHOLDER, Plan, Step, Words, placeholders
 
 _WIDTH = 100
 _SPECIAL_IN_QUOTES = re.compile(r'[\\"$`]')
@@ -20,7 +20,7 @@ _DOCUMENTS = """
 DOCUMENT=$(mktemp)
 trap 'rm -f "${DOCUMENT}"' EXIT
 """
-# gcloud exits with 1 for every error, so the script reads the error, as `apply` does (deploy/cloud.py).
+# gcloud exits with 1 for every error, so the script reads the error, as `apply` does (deploy/applying/cloud.py).
 _EXISTS = r"""
 # Succeeds if the resource exists. Any error but "not found" ends the script.
 exists() {

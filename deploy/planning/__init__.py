@@ -1,0 +1,1 @@
+"""The steps of a deployment, as data: what each creates, and the commands for it."""

@@ -26,6 +26,7 @@ from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import without_tail
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.results import AnonymousTables
+from localcloud.bigquery.tables.sessions import dataset_of_session
 
 # The type of a parameter of a function: https://cloud.google.com/bigquery/docs/user-defined-functions#templated-sql-udf-parameters
 _ANY_TYPE = re.compile(r"([(,]\s*(?:\w+|`\w+`))\s+ANY\s+TYPE\b", re.IGNORECASE)
@@ -138,6 +139,8 @@ class QueryJobs:
     def _statements(self, job: Job, *, dry_run: bool = False) -> Statements:
         query = job.configuration.get("query", {})
         self._anonymous.materialise_mentioned(query.get("query", ""))
+        if job.session_id is not None and "_SESSION" in query.get("query", ""):
+            self._anonymous.ensure_dataset(job.key.project, dataset_of_session(job.session_id), job.key.location)
         default = query.get("defaultDataset") or {}
         default_dataset = None
         if default.get("datasetId"):
@@ -151,18 +154,10 @@ class QueryJobs:
             parameters=query.get("queryParameters"),
             user=job.user,
             cancelled=job.stopped,
-            session_dataset=self._session_dataset(job),
+            job_id=job.key.id,
+            session_id=job.session_id,
             dry_run=dry_run,
         )
-
-    def _session_dataset(self, job: Job) -> str | None:
-        """Return the hidden dataset of the job's session, and create it if the query names it."""
-        if job.session_id is None:
-            return None
-        dataset = f"_session_{job.session_id}"
-        if "_SESSION" in job.configuration["query"]["query"]:
-            self._anonymous.ensure_dataset(job.key.project, dataset, job.key.location)
-        return dataset
 
 
 def _readable(sql: str, statements: Statements) -> str:

@@ -225,7 +225,7 @@ class StatementRuns:
         if table.num_columns:
             rows = self._anonymous.hold(name, RowsInMemory(build_response_schema(table.schema), table))
         if defined:
-            return Outcome(statistics=defined, script=True)
+            return Outcome(statistics=defined)
         return Outcome(rows, name, statistics={"statementType": script_type(sql)}, script=True)
 
     def _run_select(self, job: Job, statements: Statements, original: Statement) -> Outcome:

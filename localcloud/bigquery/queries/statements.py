@@ -34,6 +34,7 @@ from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelStatement
 from localcloud.bigquery.queries.model_uses import ModelUses
 from localcloud.bigquery.queries.statement_checks import StatementChecks
+from localcloud.bigquery.queries.system_values import SystemValues
 from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.errors.syntax import reject_unknown_functions
 from localcloud.bigquery.sql.reading.names import quote_names
@@ -45,8 +46,10 @@ from localcloud.bigquery.sql.tables.information_schema import with_datasets
 from localcloud.bigquery.sql.translation import Translator
 from localcloud.bigquery.sql.values.parameters import rest_parameters
 from localcloud.bigquery.sql.values.system_variables import replace_system_variables
+from localcloud.bigquery.sql.values.unnested import with_unnested_types
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.engine import Engine, complete
+from localcloud.bigquery.tables.sessions import dataset_of_session
 
 _TRANSLATOR = Translator()
 # The dataset name of a session's temporary tables, which are in a hidden dataset, as in BigQuery.
@@ -77,7 +80,8 @@ class Statements(Session):
         parameters: list[dict[str, Any]] | None,
         user: str,
         cancelled: threading.Event,
-        session_dataset: str | None = None,
+        job_id: str | None = None,
+        session_id: str | None = None,
         dry_run: bool = False,
     ) -> None:
         """Create the statements of a job.
@@ -91,7 +95,8 @@ class Statements(Session):
             parameters: The REST ``QueryParameter`` values, or None.
             user: The e-mail address of the caller.
             cancelled: Set when the job is stopped.
-            session_dataset: The hidden dataset of the session's temporary tables, or None.
+            job_id: The id of the job, or None.
+            session_id: The id of the job's session, or None.
             dry_run: Whether statements are described only, so that no model is loaded or called.
         """
         self.destinations = destinations
@@ -107,7 +112,7 @@ class Statements(Session):
         self.dry_run = dry_run
         self.caller = identity_of(user)
         self.default_dataset = default_dataset
-        self._session_dataset = session_dataset
+        self._job_id, self._session_id = job_id, session_id
         self._default = _split_dataset(default_dataset, project)
         self.checks = StatementChecks(destinations, self.columns_of, project=project, location=location)
         self.model_uses = ModelUses(self.context.catalog, learning, self.columns_of, project=project)
@@ -151,7 +156,8 @@ class Statements(Session):
                 supported.
         """
         sql = with_datasets(sql, self.project, self.default_dataset, self.location, self._datasets_in)
-        sql = self.qualify(self.parameters.named_in(replace_system_variables(sql, self.system_variables())))
+        sql = self.parameters.named_in(replace_system_variables(sql, self.system.literals()))
+        sql = self.qualify(with_unnested_types(sql, self.parameters.values))
         self.checks.check(sql)
         sql = self.parameters.literal_times(self.model_uses.inlined(sql))
         if self.learning.uses_models(sql):
@@ -159,26 +165,21 @@ class Statements(Session):
             reject_unknown_functions(sql)
         return sql
 
-    def system_variables(self) -> dict[str, str]:
-        """Return the values of system variables as literals in GoogleSQL."""
-        project, dataset = self._default or (self.project, None)
-        return {
-            "dataset_id": "CAST(NULL AS STRING)" if dataset is None else f"'{dataset}'",
-            "dataset_project_id": f"'{project}'",
-            "error.message": "CAST(NULL AS STRING)",
-            "error.statement_text": "CAST(NULL AS STRING)",
-            "location": f"'{self.location}'",
-            "project_id": f"'{self.project}'",
-            "row_count": "CAST(NULL AS INT64)",
-            "time_zone": "'UTC'",
-        }
+    @property
+    def system(self) -> SystemValues:
+        """The values of system variables."""
+        return SystemValues(self.project, self.location, self._default, self._job_id, self._session_id)
+
+    def use_dataset(self, project: str, dataset: str | None) -> None:
+        """Make a dataset that of table names without one, or none."""
+        self.default_dataset = None if dataset is None else f"{project}.{dataset}"
+        self._default = _split_dataset(self.default_dataset, project)
 
     def qualify(self, sql: str) -> str:
         """Return ``sql`` in a form that sqlglot can parse, with the default dataset added to table names without one."""
-        if self._session_dataset is not None:
-            sql = _SESSION_TABLE.sub(
-                f"`{self.project}`.`{self._session_dataset}`.", _TEMPORARY_OF_SESSION.sub(r"\1", sql)
-            )
+        if self._session_id is not None:
+            dataset = f"`{self.project}`.`{dataset_of_session(self._session_id)}`."
+            sql = _SESSION_TABLE.sub(dataset, _TEMPORARY_OF_SESSION.sub(r"\1", sql))
         statement = read_statement(sql, project=self.project)
         sql, names = statement.sql, statement.unqualified
         if self._default is None or not names:

@@ -16,6 +16,11 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.tables.engine import Engine
 
 
+def dataset_of_session(session_id: str) -> str:
+    """Return the hidden dataset of a session's temporary tables."""
+    return f"_session_{session_id}"
+
+
 @dataclass(frozen=True)
 class OpenSession:
     """One session.

@@ -63,6 +63,11 @@ def test_several_source_rows_for_one_row_are_refused(world: BigQueryWorld, table
         # The source may match several target rows.
         ("MERGE {} USING (SELECT 2 AS most) ON id <= most WHEN MATCHED THEN UPDATE SET n = most", [(None, 30), (1, 2), (2, 2)]),
         ("MERGE {} AS t USING UNNEST([STRUCT(2 AS id)]) AS s ON t.id = s.id WHEN MATCHED THEN DELETE", [(None, 30), (1, 10)]),
+        # INSERT ROW takes the columns by position, also those of tuples, which have no names.
+        ("MERGE {} USING (SELECT 3 AS n, 4 AS id) AS s ON FALSE WHEN NOT MATCHED THEN INSERT ROW", [*BEFORE, (3, 4)]),
+        ("MERGE {} USING (SELECT * FROM UNNEST([(3, 4), (5, 6)])) ON FALSE WHEN NOT MATCHED THEN INSERT ROW",
+            [*BEFORE, (3, 4), (5, 6)]),
+        ("INSERT {} (n, id) SELECT * FROM UNNEST([(4, 3)])", [*BEFORE, (3, 4)]),
         # Source rows without a clause.
         (f"MERGE {{}} AS t USING {SOURCE} ON t.id = s.id WHEN NOT MATCHED THEN INSERT ROW", [*BEFORE, (3, 7)]),
         (
@@ -142,12 +147,23 @@ def test_fields_and_default_values_are_assigned(
         ("INSERT {} VALUES (1, 2)", "Inserted row has wrong column count; Has 2, expected 3"),
         ("INSERT {} (id, n) SELECT 1", "Inserted row has wrong column count; Has 1, expected 2"),
         ("INSERT {} (id, ID) VALUES (1, 1)", "INSERT has columns with duplicate name: ID"),
+        # DuckDB would convert the values.
+        ("INSERT {} (id) VALUES (1), (2.5)", "Value has type FLOAT64 which cannot be inserted into column id"),
+        ("INSERT {} (id) VALUES (ABS(-2) > 1)", "Value has type BOOL which cannot be inserted into column id"),
+        ("INSERT {} (id) SELECT '7'", "Query column 1 has type STRING which cannot be inserted into column id"),
+        ("INSERT {} (a) VALUES ((1, (2, 3)))", "INT64 which cannot be inserted into column a, which has type STRING"),
+        ("UPDATE {} SET a.c.y = id WHERE TRUE", "Value of type INT64 cannot be assigned to a.c.y, which has type STRING"),
+        ("MERGE {} USING (SELECT '1' AS x) ON FALSE WHEN NOT MATCHED THEN INSERT (id) VALUES (x)",
+            "Value has type STRING which cannot be inserted into column id"),
+        # DuckDB has these clauses.
+        ("DELETE FROM {} USING (SELECT 1 AS x) WHERE id = x", "Syntax error: Expected end of input but got keyword USING"),
+        ("INSERT {} (id) VALUES (1) ON CONFLICT DO NOTHING", "Syntax error: Expected end of input but got keyword ON"),
         (
             "MERGE {} AS t USING (SELECT 2 AS id) AS s ON t.id = s.id WHEN NOT MATCHED THEN INSERT VALUES (1, 2)",
             "Inserted row has wrong column count; Has 2, expected 3",
         ),
     ],
-)
+)  # fmt: skip
 def test_wrong_changes_are_refused(world: BigQueryWorld, nested: str, statement: str, message: str) -> None:
     with pytest.raises(exceptions.BadRequest, match=message):
         world.rows(statement.format(nested))

@@ -30,7 +30,7 @@ MESSAGES = {
     "DELETE FROM d.t": "DELETE must have a WHERE clause at [1:1]",
     "\n UPDATE d.t SET n = 1": "UPDATE must have a WHERE clause at [2:2]",
     "SELECT @@projectid": "Unrecognized system variable: @@projectid at [1:8]",
-    "SELECT 1; SELECT\n@@script.job_id": "System variable @@script.job_id is not supported by the local BigQuery at [2:1]",
+    "SELECT 1; SELECT\n@@reservation": "System variable @@reservation is not supported by the local BigQuery at [2:1]",
     "SELECT n FROM": "Syntax error: Unexpected end of script at [1:14]",
     "SELECT n FROM d.t WHERE": "Syntax error: Unexpected end of script at [1:24]",
     "SELECT (1 + 2": 'Syntax error: Expected ")" but got end of script at [1:14]',
@@ -111,7 +111,6 @@ MESSAGES = {
     "ASSERT 1 = 2": "Assertion failed",
     "ASSERT 5": "ASSERT expression should have type BOOL",
     "SELECT 1; DECLARE a INT64": "Variable declarations are allowed only at the start of a block or script",
-    "SET @@time_zone = 'UTC'": "SET of a system variable is not supported by the local BigQuery",
     # Transactions
     "BEGIN TRANSACTION": "Transaction control statements are supported only in scripts",
     "SELECT 1; COMMIT": "COMMIT TRANSACTION is not possible: there is no active transaction",

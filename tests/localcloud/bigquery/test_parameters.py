@@ -67,6 +67,12 @@ def test_arrays_structs_and_ranges_keep_the_types_of_their_elements(world: BigQu
     assert rows[0][4]["start"] == dt.date(2020, 1, 1)
 
 
+@pytest.mark.parametrize("query", ["SELECT * FROM UNNEST(@rows)", "SELECT a, b FROM UNNEST(@rows)"])
+def test_the_fields_of_an_array_of_structs_are_columns(world: BigQueryWorld, query: str) -> None:
+    row = bigquery.StructQueryParameter(None, Scalar("a", "INT64", 4), Scalar("b", "STRING", "x"))
+    assert run(world, query, bigquery.ArrayQueryParameter("rows", "RECORD", [row]))[1] == [(4, "x")]
+
+
 def test_names_of_parameters_ignore_case_and_may_be_quoted(world: BigQueryWorld) -> None:
     sql = "SELECT @ABC, @`select`, @`a b`, '@abc', \"@abc\" -- @nothing ?"
     values = [Scalar("abc", "INT64", 1), Scalar("select", "INT64", 2), Scalar("a b", "INT64", 3)]

@@ -117,15 +117,22 @@ def test_a_transaction_changes_all_or_nothing(world: BigQueryWorld, dataset: str
     [
         ("UPDATE {d}.titles SET score = 0 WHERE score < 3; SELECT @@row_count", (3,)),
         ("SELECT @@row_count", (None,)),
-        ("SELECT @@error.message", (None,)),
         (f"BEGIN {FAILS}; EXCEPTION WHEN ERROR THEN SELECT @@error.statement_text; END", (FAILS,)),
         (
             "CREATE TEMP TABLE t AS SELECT 1 AS n; BEGIN TRANSACTION; DELETE t WHERE TRUE; ROLLBACK; SELECT * FROM t",
             (1,),
         ),
+        (
+            "SET @@dataset_id = '{d}'; SELECT @@dataset_id > '', COUNT(*), @@script.num_child_jobs FROM titles",
+            (True, 100, 0),
+        ),
+        ("SET @@query_label = 'a:b'; SELECT @@query_label, @@time_zone", ("a:b", "UTC")),
+        ("DECLARE rows ARRAY<STRUCT<x INT64, y STRING>> DEFAULT [(1, 'a')]; SELECT y, x FROM UNNEST(rows)", ("a", 1)),
     ],
 )
-def test_a_script_reads_what_it_has_done(world: BigQueryWorld, dataset: str, script: str, expected: tuple[Any]) -> None:
+def test_a_script_reads_what_it_has_done(
+    world: BigQueryWorld, dataset: str, script: str, expected: tuple[Any, ...]
+) -> None:
     job = world.client().query(
         script.format(d=dataset), bigquery.QueryJobConfig(default_dataset=f"{PROJECT}.{dataset}")
     )
@@ -139,9 +146,14 @@ def test_a_script_reads_what_it_has_done(world: BigQueryWorld, dataset: str, scr
         ("DECLARE i INT64 DEFAULT 2; CASE i WHEN 1 THEN SELECT 'a'; WHEN 2 THEN SELECT 'b'; END CASE", "b"),
         ("CASE WHEN CASE WHEN TRUE THEN FALSE END THEN SELECT 'a'; ELSE SELECT 'b'; END CASE", "b"),
         ("ASSERT 1 < 2 AS 'never'; SELECT 1", 1),
+        ("DECLARE i INT64 DEFAULT 0; a: LOOP b: WHILE TRUE DO SET i = i + 1; IF i < 3 THEN ITERATE a; END IF; LEAVE a; "
+            "END WHILE b; END LOOP a; SELECT i", 3),
+        ("DECLARE i INT64 DEFAULT 0; a: BEGIN LEAVE a; SET i = 1; END a; SELECT i", 0),
+        ("DECLARE i DEFAULT 1; x: FOR r IN (SELECT 1 AS n UNION ALL SELECT 2) DO CONTINUE x; SET i = 9; END FOR; SELECT i", 1),
+        ("DECLARE s STRUCT<a INT64, b STRING> DEFAULT (1, 'x'); SET s = (2, 'y'); SELECT CONCAT(s.b, s.a)", "y2"),
         ("BEGIN ASSERT NULL AS 'unknown'; EXCEPTION WHEN ERROR THEN SELECT @@error.message; END", "unknown"),
     ],
-)
+)  # fmt: skip
 def test_control_statements_choose_what_runs(world: BigQueryWorld, script: str, expected: object) -> None:
     assert world.rows(script) == [(expected,)]
 
@@ -150,3 +162,46 @@ def test_a_procedure_handles_its_errors(world: BigQueryWorld, dataset: str) -> N
     body = "SET r = CASE WHEN TRUE THEN 'a' END; ASSERT r = 'b' AS 'not b'; EXCEPTION WHEN ERROR THEN SET r = @@error.message"
     world.rows(f"CREATE PROCEDURE {dataset}.check(OUT r STRING) BEGIN {body}; END")
     assert world.rows(f"DECLARE r STRING; CALL {dataset}.check(r); SELECT r") == [("not b",)]
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("DECLARE i INT64 DEFAULT 'x'", "Cannot coerce expression 'x' to type INT64"),
+        ("DECLARE i INT64; SET i = (SELECT 1.5)", r"Cannot coerce expression \(SELECT 1.5\) to type INT64"),
+        ("DECLARE s STRING(2) DEFAULT 'abc'", "maximum length 2 but got a value with length 3"),
+        ("DECLARE i NUMBER", "Type not found: NUMBER"),
+        ("SET i = 1", "Undeclared variable: i"),
+        ("IF 1 THEN SELECT 1; END IF", "Cannot coerce expression 1 to type BOOL"),
+        ("WHILE 'a' DO SELECT 1; END WHILE", "Cannot coerce expression 'a' to type BOOL"),
+        ("LOOP LEAVE a; END LOOP", "Undefined label: a"),
+        ("a: LOOP LEAVE; END LOOP b", "Mismatched end label; expected a, but got b"),
+        ("BREAK", "BREAK is only allowed inside of a loop body"),
+        ("SELECT @@error.message", "can be read only in an exception handler"),
+        ("SET @@reservation = 'none'", "SET @@reservation is not supported"),
+        ("SET @@time_zone = 'Asia/Tokyo'", "whose time zone is always UTC"),
+        ("SET @@error.message = 'x'", "System variable @@error.message is read only"),
+        ("EXECUTE IMMEDIATE 'SELECT 1; SELECT 2'", "must be exactly one statement"),
+        ("CALL {d}.add(1)", r"Supported signature: {d}.add\(INT64, OUT STRING\)"),
+        ("CALL {d}.add(1, 'x')", "Argument 2 of procedure {d}.add is OUT and must be a variable, but is 'x'"),
+        ("DECLARE s STRING; CALL {d}.add('x', s)", "Cannot coerce expression 'x' to type INT64"),
+        ("DECLARE i INT64; CALL {d}.add(1, i)", "Cannot coerce expression `s` to type INT64"),
+    ],
+)
+def test_a_wrong_script_is_refused(world: BigQueryWorld, dataset: str, script: str, message: str) -> None:
+    world.rows(f"CREATE PROCEDURE {dataset}.add(i INT64, OUT s STRING) BEGIN SET s = CAST(i + 1 AS STRING); END")
+    with pytest.raises(exceptions.GoogleAPICallError, match=message.format(d=dataset)):
+        world.rows(script.format(d=dataset))
+
+
+def test_a_handler_reads_where_the_error_was_raised(world: BigQueryWorld, dataset: str) -> None:
+    name = f"{PROJECT}.{dataset}.fails"
+    world.rows(f"CREATE PROCEDURE {dataset}.fails()\nBEGIN\n  SELECT 0;\n  {FAILS};\nEND")
+    script = f"BEGIN\n  CALL {dataset}.fails();\nEXCEPTION WHEN ERROR THEN {{}}; END"
+    assert world.rows(script.format("SELECT line, column, location FROM UNNEST(@@error.stack_trace)")) == [
+        (3, 3, name),
+        (2, 3, None),
+    ]
+    assert world.rows(script.format("SELECT @@error.statement_text, @@error.formatted_stack_trace")) == [
+        (FAILS, f"At {name}[3:3]\nAt [2:3]")
+    ]

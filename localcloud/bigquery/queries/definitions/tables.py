@@ -14,7 +14,8 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field, plain_name, sql_type
-from localcloud.bigquery.queries.assignments import completed_change
+from localcloud.bigquery.queries.changes.assignments import completed_change
+from localcloud.bigquery.queries.changes.foreign_clauses import reject_foreign_clauses
 from localcloud.bigquery.queries.definitions.alterations import added_settings
 from localcloud.bigquery.queries.definitions.table_types import check_type
 from localcloud.bigquery.queries.statements import Statements
@@ -70,6 +71,7 @@ def completed(statement: Statement, statements: Statements) -> Statement:
             another one; or the statement is about a table of another type.
     """
     check_type(statement, statements.destinations)
+    reject_foreign_clauses(statement)
     if isinstance(statement.tree, (exp.Insert, exp.Query)) and (shown := with_columns(statement.sql)) != statement.sql:
         statement = read_statement(shown, project=statements.project)
     tree = statement.tree

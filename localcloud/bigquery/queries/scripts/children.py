@@ -5,7 +5,7 @@ https://cloud.google.com/bigquery/docs/multi-statement-queries#multi-statement-q
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ class Step:
         table: The rows of a query; None for other statements.
         affected: The number of rows that a DML statement changed, or None if it is not known.
         error: The error of the statement, or None.
+        labels: The labels of the statement's job.
     """
 
     sql: str
@@ -40,6 +41,7 @@ class Step:
     table: pa.Table | None = None
     affected: int | None = None
     error: QueryError | None = None
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 def child_jobs(
@@ -62,7 +64,8 @@ def _child(
 ) -> Job:
     query: dict[str, Any] = {"query": step.sql, "useLegacySql": False, "priority": "INTERACTIVE"}
     key = JobKey(parent.key.project, parent.key.location, f"script_job_{parent.key.id}_{number}")
-    child = Job(key, {"jobType": "QUERY", "query": query}, user=parent.user, created=step.began, parent=parent.key.id)
+    configuration = {"jobType": "QUERY", "query": query} | ({"labels": step.labels} if step.labels else {})
+    child = Job(key, configuration, user=parent.user, created=step.began, parent=parent.key.id)
     child.begin(step.began)
     described = accounting.describe(step.statement) if step.error is None else {"statementType": step.statement.kind}
     if step.affected is not None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 import pyarrow as pa
-from bqemulator.domain.errors import InvalidQueryError
 from bqemulator.scripting.ast import (
     CreateFunctionStmt,
     CreateProcedureStmt,
-    DeclareStmt,
     ExecuteImmediateStmt,
     ForStmt,
-    SetStmt,
 )
-from bqemulator.scripting.exceptions import BreakSignal, ContinueSignal, ReturnSignal
+from bqemulator.scripting.exceptions import BreakSignal, ContinueSignal
 from bqemulator.udf.naming import qualified_routine_name
 
 from localcloud.bigquery.base.errors import QueryError
@@ -37,8 +34,10 @@ from localcloud.bigquery.queries.definitions.tables import (
 from localcloud.bigquery.queries.files.load_data import LoadData
 from localcloud.bigquery.queries.files.load_statements import load_statement
 from localcloud.bigquery.queries.scripts.children import Step
-from localcloud.bigquery.queries.scripts.control import ControlledScript
+from localcloud.bigquery.queries.scripts.procedures import ProcedureScript
+from localcloud.bigquery.queries.scripts.texts import check_dynamic
 from localcloud.bigquery.queries.scripts.values import Frames, inferred, split_name, variable_value
+from localcloud.bigquery.queries.scripts.variables import variable_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
@@ -47,16 +46,13 @@ from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.statement import DML_TYPES, Statement, read_statement
 from localcloud.bigquery.sql.reading.tokens import tokens
 from localcloud.bigquery.sql.values.parameters import Parameters, Value
-from localcloud.bigquery.sql.values.system_variables import replace_system_variables
 from localcloud.bigquery.sql.values.variables import replace_variables
 from localcloud.bigquery.tables.engine import Cancelled, complete
 
 if TYPE_CHECKING:
-    from bqemulator.catalog.models import RoutineMeta
+    pass
 
 T = TypeVar("T")
-
-_DUCKDB_TYPE = b"bqemu.duckdb_type"
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class FileStatements:
     load: Callable[[LoadData], object]
 
 
-class Script(ControlledScript):
+class Script(ProcedureScript):
     """bqemulator's interpreter, which prepares each statement just before its translation.
 
     The overridden methods run each statement of a script, dynamic SQL and expressions included. At that time, the
@@ -81,13 +77,11 @@ class Script(ControlledScript):
 
     def __init__(self, statements: Statements, steps: list[Step], files: FileStatements) -> None:
         """Create an interpreter that adds each statement to ``steps``."""
-        super().__init__(statements)
+        super().__init__(statements, steps)
         self._frames = Frames()
         self._frames.push(kind="root")
-        self._steps = steps
         self._files = files
         self._affected: int | None = None
-        self._row_count: int | None = None
         self._prepared = ""
 
     # Statements
@@ -193,16 +187,6 @@ class Script(ControlledScript):
         finally:
             statements.parameters = before
 
-    def _without_system_variables(self, sql: str) -> tuple[str, dict[str, Value]]:
-        """Return a statement with parameters for the system variables of the script, and the values of the parameters.
-
-        https://cloud.google.com/bigquery/docs/reference/system-variables
-        """
-        values = self.error_variables() | {"row_count": Value(self._row_count, "BIGINT")}
-        places = {name: f"_s{index}" for index, name in enumerate(values)}
-        literals = self._statements.system_variables() | {name: f"@{place}" for name, place in places.items()}
-        return replace_system_variables(sql, literals), {places[name]: value for name, value in values.items()}
-
     def _call_routines(self, sql: str) -> str:
         """Return ``sql`` with the engine's names of the script's temporary functions."""
         registry = self._temp_routines
@@ -232,39 +216,7 @@ class Script(ControlledScript):
         temporary = self._temp_routines._routines if self._temp_routines is not None else ()
         return self._statements.routine_exists(name) or name.lower() in {each.lower() for each in temporary}
 
-    # Variables
-
-    async def _exec_declare(self, stmt: DeclareStmt) -> None:
-        value, kind = (None, stmt.type_name) if stmt.default_expr is None else await self._evaluate(stmt.default_expr)
-        declared = stmt.type_name if stmt.type_name.upper() not in ("", "ANY") else kind
-        for name in stmt.names:
-            self._frames.declare(name, declared, value)
-
-    async def _exec_set(self, stmt: SetStmt) -> None:
-        value, _ = await self._evaluate(stmt.source_expr)
-        values = list(value.values()) if isinstance(value, dict) else [value]
-        if len(stmt.targets) == 1:
-            variable = self._frames.all_visible().get(stmt.targets[0].lower())
-            is_struct = variable is not None and "STRUCT" in variable.type_name.upper()
-            # SET (a) = (SELECT AS STRUCT b) has one target too.
-            values = [value] if is_struct or len(values) != 1 else values
-        elif len(values) != len(stmt.targets):
-            raise InvalidQueryError(
-                f"Mismatched number of columns/variables in SET: {len(stmt.targets)} variables, {len(values)} values"
-            )
-        for name, each in zip(stmt.targets, values, strict=True):
-            self._frames.set(name, each)
-
-    async def _evaluate(self, expression: str) -> tuple[Any, str]:
-        """Return the value of an expression, and its type as of a variable."""
-        table = await self._run_query(f"SELECT {expression}")
-        if table.num_rows == 0 or table.num_columns == 0:
-            return None, "ANY"
-        cell = table.column(0)[0]
-        return _python_value(cell) if cell.is_valid else None, _type_of(table.schema.field(0))
-
-    async def _eval_expr_scalar(self, expr: str) -> Any:
-        return (await self._evaluate(expr))[0]
+    # Loops over rows
 
     async def _exec_for(self, stmt: ForStmt) -> None:
         source = stmt.source_sql.strip()
@@ -272,7 +224,7 @@ class Script(ControlledScript):
         names = read_statement(self._statements.qualify(source.strip("()")), project=self._project_id).column_names()
         if names is not None and len(names) == table.num_columns:
             table = table.rename_columns(names)
-        fields = ", ".join(f'"{field.name}" {_type_of(field).removeprefix("=")}' for field in table.schema)
+        fields = ", ".join(f'"{field.name}" {variable_type(field).removeprefix("=")}' for field in table.schema)
         for row in table.to_pylist():
             self._frames.push(kind="loop")
             self._frames.declare(stmt.loop_var, inferred(f"STRUCT({fields})"), row)
@@ -300,6 +252,7 @@ class Script(ControlledScript):
         for expression in stmt.using_exprs:
             text, name = split_name(expression)
             using.append((name, variable_value(*await self._evaluate(text))))
+        check_dynamic(sql)
         temporary = self._temp_routines._routines if self._temp_routines is not None else ()
         reject_foreign_names(sql, defined=frozenset(map(str.upper, temporary)))
         before = self._statements.parameters
@@ -312,16 +265,6 @@ class Script(ControlledScript):
                 await self._step(self._exec_statement_of_sql(sql), sql)
         finally:
             self._statements.parameters = before
-
-    def _assign(self, names: tuple[str, ...], table: pa.Table) -> None:
-        if table.num_rows > 1:
-            raise InvalidQueryError(f"EXECUTE IMMEDIATE INTO returned {table.num_rows} rows, but at most 1 is allowed")
-        if table.num_columns != len(names):
-            raise InvalidQueryError(
-                f"EXECUTE IMMEDIATE INTO has {len(names)} variables, but the query returned {table.num_columns} columns"
-            )
-        for name, column in zip(names, table.columns, strict=True):
-            self._frames.set(name, column[0].as_py() if table.num_rows else None)
 
     # Steps
 
@@ -341,7 +284,9 @@ class Script(ControlledScript):
         rows = self._final_table if statement.is_query and error is None else None
         affected = self._affected if statement.kind in DML_TYPES and error is None else None
         self._row_count = affected
-        self._steps.append(Step(sql.strip(), statement, began, self._ctx.clock.now(), rows, affected, error))
+        self._steps.append(
+            Step(sql.strip(), statement, began, self._ctx.clock.now(), rows, affected, error, self.labels)
+        )
 
     async def _run_translating_errors(self, work: Awaitable[T], sql: str) -> T:
         """Return the result of ``work``, or raise its error in BigQuery's words, which a handler can read.
@@ -368,37 +313,8 @@ class Script(ControlledScript):
         if self._final_table is not None and names is not None and len(names) == self._final_table.num_columns:
             self._final_table = self._final_table.rename_columns(names)
 
-    async def _invoke_procedure(self, routine: RoutineMeta, args: list[Any]) -> dict[str, Any] | None:
-        if len(args) != len(routine.arguments):
-            raise InvalidQueryError(f"Procedure {routine.routine_id} expects {len(routine.arguments)} arguments")
-        nested = Script(self._statements, self._steps, self._files)
-        for parameter, value in zip(routine.arguments, args, strict=True):
-            nested._frames.declare(parameter.name, _declared(parameter.data_type), value)
-        nested._active_txn = self._active_txn
-        try:
-            with suppress(ReturnSignal):
-                await nested.run_statements(routine.definition_body)
-        finally:
-            self._active_txn = nested._active_txn
-        self._final_table = nested._final_table
-        return nested._frames.snapshot_current()
-
-
-def _python_value(cell: pa.Scalar) -> Any:
-    try:
-        return cell.as_py()
-    except ValueError:  # a STRUCT whose fields have no names
-        return {f"_field_{index + 1}": cell[index].as_py() for index in range(len(cell.type))}
-
-
-def _type_of(column: pa.Field) -> str:
-    """Return the type of a column as of a variable."""
-    kind = (column.metadata or {}).get(_DUCKDB_TYPE)
-    return "ANY" if kind is None else inferred(kind.decode())
-
-
-def _declared(data_type: Any) -> str:
-    return data_type if isinstance(data_type, str) else "ANY"
+    def _nested(self) -> Script:
+        return Script(self._statements, self._steps, self._files)
 
 
 def run_script(source: str, statements: Statements, steps: list[Step], files: FileStatements) -> pa.Table:

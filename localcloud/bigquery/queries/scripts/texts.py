@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bqemulator.domain.errors import DomainError
-from bqemulator.scripting.ast import SqlStmt
+from bqemulator.scripting.ast import CreateFunctionStmt, CreateProcedureStmt, SqlStmt
 from bqemulator.scripting.parser import parse_script
 
 from localcloud.bigquery.base.errors import QueryError
@@ -26,6 +26,23 @@ def is_script(sql: str) -> bool:
     if is_transaction_statement(parsed[0].sql):
         raise QueryError("Transaction control statements are supported only in scripts", location="query")
     return False
+
+
+def check_dynamic(sql: str) -> None:
+    """Raise ``QueryError`` if the SQL of EXECUTE IMMEDIATE is not one statement, or one that only a script may have.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/procedural-language#execute_immediate
+    """
+    try:
+        parsed = parse_script(sql).statements
+    except DomainError as error:
+        raise query_error(error, sql=sql) from error
+    found = parsed[0] if len(parsed) == 1 else None
+    if found is None:
+        raise QueryError("SQL of EXECUTE IMMEDIATE must be exactly one statement", location="query")
+    if not isinstance(found, (SqlStmt, CreateFunctionStmt, CreateProcedureStmt)):
+        kind = type(found).__name__.removesuffix("Stmt")
+        raise QueryError(f"SQL of EXECUTE IMMEDIATE contains unsupported statement type: {kind}", location="query")
 
 
 def script_type(sql: str) -> str:

@@ -17,6 +17,7 @@ from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult, _c
 from bqemulator.scripting.parser import parse_script
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.queries.scripts.traces import frames_of, trace_variables
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
 from localcloud.bigquery.sql.reading.statement import DML_TYPES, Statement, read_statement
@@ -34,6 +35,7 @@ class TransactionalScript(ScriptInterpreter):
         self._statements = statements
         # The errors whose handlers run, the innermost last.
         self._caught: list[Exception] = []
+        self._source = ""
 
     async def run(self, source: str) -> ScriptResult:
         """Run a script, and roll back the transaction that it leaves open."""
@@ -48,6 +50,7 @@ class TransactionalScript(ScriptInterpreter):
 
     async def run_statements(self, source: str) -> None:
         """Run the statements of a script, or of the body of a procedure."""
+        self._source = source
         for statement in parse_script(source).statements:
             await self._exec_statement(statement)
 
@@ -73,14 +76,18 @@ class TransactionalScript(ScriptInterpreter):
         raise self._caught[-1]
 
     def error_variables(self) -> dict[str, Value]:
-        """Return the values of the system variables about the error whose handler runs; NULL outside of handlers.
+        """Return the values of the system variables about the error whose handler runs; none outside of handlers.
 
         https://cloud.google.com/bigquery/docs/reference/standard-sql/procedural-language#beginexceptionend
         """
-        error = self._caught[-1] if self._caught else None
-        message = None if error is None else query_error(error).message
+        if not self._caught:
+            return {}
+        error = self._caught[-1]
         text = error.sql if isinstance(error, ScriptFailure) else None
-        return {"error.message": Value(message, "VARCHAR"), "error.statement_text": Value(text, "VARCHAR")}
+        return {
+            "error.message": Value(query_error(error).message, "VARCHAR"),
+            "error.statement_text": Value(text or None, "VARCHAR"),
+        } | trace_variables(frames_of(error, self._source, None))
 
     # Transactions
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 from bqemulator.domain.errors import DomainError
 from bqemulator.scripting.frames import FrameStack
 from bqemulator.storage.type_map import bq_to_duckdb
 
+from localcloud.bigquery.base.schema import Field, field_of
 from localcloud.bigquery.sql.reading.tokens import tokens
 from localcloud.bigquery.sql.values.parameters import Value, big_number
 
 # The type of a variable without a declared type starts with this, and continues with its DuckDB type.
 _INFERRED = "="
+_NULLS = ('"NULL"', "NULL")
 
 
 def inferred(duckdb_type: str) -> str:
@@ -32,7 +35,7 @@ def variable_value(value: Any, type_name: str) -> Value:
     value = _bindable(value)
     if type_name.startswith(_INFERRED):
         kind: str | None = type_name.removeprefix(_INFERRED)
-        return Value(value, None if kind in ('"NULL"', "NULL") else kind)
+        return Value(value, None if kind in _NULLS else kind)
     upper = type_name.strip().upper()
     if upper.startswith("BIGNUMERIC") or upper.startswith("BIGDECIMAL"):
         return big_number(str(value)) if value is not None else Value(None, "DECIMAL(38, 10)")
@@ -43,6 +46,22 @@ def variable_value(value: Any, type_name: str) -> Value:
     except (DomainError, ValueError):
         kind = None
     return Value(value, None if kind is None or "DECIMAL(76" in kind else kind)
+
+
+def is_inferred(type_name: str) -> bool:
+    """Return whether the type of a variable is that of its first value, or not known at all."""
+    return type_name.startswith(_INFERRED) or type_name == "ANY"
+
+
+def declared_field(type_name: str) -> Field | None:
+    """Return the REST field of the type of a variable; None if it is not known, or not a type."""
+    kind = type_name.removeprefix(_INFERRED)
+    if type_name == "ANY" or kind in _NULLS:
+        return None
+    try:
+        return field_of("", kind if type_name.startswith(_INFERRED) else bq_to_duckdb(_plain_type(type_name)))
+    except (DomainError, ValueError, duckdb.Error):
+        return None
 
 
 _ALIASES = {"DECIMAL": "NUMERIC", "INT": "INT64", "SMALLINT": "INT64", "BIGINT": "INT64", "TINYINT": "INT64"}

@@ -21,7 +21,7 @@ from localcloud.bigquery.sql.reading.tokens import position
 from localcloud.storage.objects.errors import StorageError
 
 _MISSING_COLUMN = re.compile(
-    r'Referenced column "(?P<name>[^"]+)" not found|does not have a column named "(?P<of>[^"]+)"'
+    r'Referenced column "(?P<name>[^"]+)" (?:was )?not found|does not have a column named "(?P<of>[^"]+)"'
 )
 _MISSING_TABLE = re.compile(r'Table with name "?(?P<table>[^"\s]+?)"? does not exist')
 _MISSING_SCHEMA = re.compile(r'schema "(?P<schema>[^"]+)" does not exist')

@@ -12,22 +12,8 @@ from localcloud.bigquery.sql.reading.tokens import position, readable_tokens
 
 # The translation replaces it.
 _REPLACED_LATER = "session.user"
-_NOT_SUPPORTED = frozenset(
-    {
-        "current_job_id",
-        "error.formatted_stack_trace",
-        "error.stack_trace",
-        "last_job_id",
-        "query_label",
-        "reservation",
-        "script.bytes_processed",
-        "script.creation_time",
-        "script.job_id",
-        "script.num_child_jobs",
-        "script.slot_ms",
-        "session_id",
-    }
-)
+_NOT_SUPPORTED = frozenset({"reservation", "script.bytes_processed"})
+_OF_HANDLERS = frozenset({"error.formatted_stack_trace", "error.message", "error.stack_trace", "error.statement_text"})
 
 
 def replace_system_variables(sql: str, values: Mapping[str, str]) -> str:
@@ -55,11 +41,15 @@ def replace_system_variables(sql: str, values: Mapping[str, str]) -> str:
         if name == _REPLACED_LATER:
             continue
         if name not in values:
-            what = (
-                f"System variable @@{name} is not supported by the local BigQuery"
-                if name in _NOT_SUPPORTED
-                else f"Unrecognized system variable: @@{name}"
-            )
-            raise QueryError(f"{what} at {position(sql, first.start)}", location="query")
+            raise QueryError(f"{_reason(name)} at {position(sql, first.start)}", location="query")
         sql = f"{sql[: first.start]}{values[name]}{sql[last.end :]}"
     return sql
+
+
+def _reason(name: str) -> str:
+    """Return why a system variable cannot be read."""
+    if name in _NOT_SUPPORTED:
+        return f"System variable @@{name} is not supported by the local BigQuery"
+    if name in _OF_HANDLERS:
+        return f"System variable @@{name} can be read only in an exception handler"
+    return f"Unrecognized system variable: @@{name}"

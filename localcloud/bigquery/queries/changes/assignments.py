@@ -12,6 +12,9 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import sql_type
+from localcloud.bigquery.queries.changes.changed_tables import changed_table
+from localcloud.bigquery.queries.changes.nameless_rows import name_rows
+from localcloud.bigquery.queries.changes.value_types import check_values
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement, read_statement
 from localcloud.bigquery.sql.structs.positions import by_position, query_by_position
@@ -21,19 +24,21 @@ Columns = Sequence[TableFieldSchema]
 
 def completed_change(statement: Statement, statements: Statements) -> Statement:
     """Return an INSERT, MERGE or UPDATE in the form that DuckDB needs. Raises ``QueryError`` if it is not valid."""
-    table = None if statement.target is None else statements.destinations.get(statement.target)
+    table = changed_table(statement, statements)
     if table is None or not isinstance(statement.tree, (exp.Insert, exp.Merge, exp.Update)):
         return statement
     tree = statement.tree.copy()
+    named = name_rows(tree, table)
+    check_values(tree, table, statements)
     if isinstance(tree, exp.Insert):
-        changed = _coerce_rows(tree, table, statements)
+        changed = _coerce_rows(tree, table, statements) or named
         return read_statement(tree.sql(dialect="bigquery"), project=statements.project) if changed else statement
-    changed = False
+    changed = named
     for node in [tree, *(when.args.get("then") for when in tree.find_all(exp.When))]:
         if isinstance(node, exp.Update):
             changed = _complete_update(node, tree.this, table) or changed
         elif isinstance(node, exp.Insert):
-            changed = _complete_insert(node, tree.args["using"], table) or changed
+            changed = _complete_insert(node, tree.args["using"], table, statements) or changed
     return read_statement(tree.sql(dialect="bigquery"), project=statements.project) if changed else statement
 
 
@@ -156,13 +161,16 @@ def _coerce_rows(insert: exp.Insert, table: TableMeta, statements: Statements) -
 # INSERT in a MERGE
 
 
-def _complete_insert(insert: exp.Insert, source: exp.Expr, table: TableMeta) -> bool:
+def _complete_insert(insert: exp.Insert, source: exp.Expr, table: TableMeta, statements: Statements) -> bool:
     """Name the columns of ``INSERT ROW`` and of ``INSERT VALUES``, and replace DEFAULT by the default values."""
     listed = insert.this.expressions if isinstance(insert.this, exp.Tuple) else []
     columns = [exp.to_identifier(field.name, quoted=True) for field in table.schema_.fields]
     values = list(insert.expression.expressions) if isinstance(insert.expression, exp.Tuple) else []
     if isinstance(insert.this, exp.Var):
-        values = [exp.column(name.copy(), table=source.alias_or_name) for name in columns]
+        names = [column.name for column in statements.describe(f"SELECT * FROM {source.sql(dialect='bigquery')}")]
+        values = [
+            exp.column(exp.to_identifier(name, quoted=True), table=source.alias_or_name or None) for name in names
+        ]
     elif len(listed) == 1 and isinstance(listed[0], exp.Anonymous) and listed[0].name.upper() == "VALUES":
         values = list(listed[0].expressions)
     else:

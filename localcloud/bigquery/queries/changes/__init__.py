@@ -1,0 +1,1 @@
+"""INSERT, UPDATE and MERGE: completes them for DuckDB, and checks the types of their values."""

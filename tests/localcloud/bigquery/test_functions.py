@@ -69,6 +69,35 @@ VALUES: dict[str, dict[str, Any]] = {
         "CAST(TIMESTAMP '2021-06-02 00:00:01+00' - TIMESTAMP '2021-06-01 00:00:00+00' AS STRING)": "0-0 0 24:0:1",
         "TIME '10:00:00' - TIME '12:30:00'": relativedelta(hours=-2, minutes=-30),
     },
+    "zones": {
+        "DATE(TIMESTAMP '2024-02-29 23:00:00+00', '+05:30')": dt.date(2024, 3, 1),
+        "DATETIME(TIMESTAMP '2024-02-29 23:00:00+00', '-08')": dt.datetime(2024, 2, 29, 15),
+        "DATETIME(TIMESTAMP '2024-02-29 23:00:00+00', zone)": dt.datetime(2024, 2, 29, 15),
+        "TIME(TIMESTAMP '2024-02-29 23:00:00+00', '-8')": dt.time(15),
+        "TIMESTAMP('2024-02-29 23:00:00', '+0530')": utc(2024, 2, 29, 17, 30),
+        "TIMESTAMP(DATE '2024-02-29', zone)": utc(2024, 2, 29, 8),
+        "EXTRACT(HOUR FROM TIMESTAMP '2024-02-29 23:00:00+00' AT TIME ZONE '-08')": 15,
+        "EXTRACT(DATETIME FROM TIMESTAMP '2024-02-29 23:00:00+00' AT TIME ZONE zone)": dt.datetime(2024, 2, 29, 15),
+        "TIMESTAMP_TRUNC(TIMESTAMP '2024-02-29 23:00:00+00', YEAR, '+05:30')": utc(2023, 12, 31, 18, 30),
+        "TIMESTAMP_TRUNC(TIMESTAMP '2024-02-29 23:00:00+00', WEEK, '+05:30')": utc(2024, 2, 24, 18, 30),
+        "STRING(TIMESTAMP '2024-02-29 23:00:00+00', '-08')": "2024-02-29 15:00:00-08",
+        "CAST(TIMESTAMP '2024-02-29 23:00:00+00' AS STRING FORMAT 'HH24' AT TIME ZONE '-08')": "15",
+        "CURRENT_DATE('-08') BETWEEN CURRENT_DATE() - 1 AND CURRENT_DATE()": True,
+        "CURRENT_TIME('+05:30') = CURRENT_TIME('Asia/Kolkata')": True,
+        "TIME(moment)": dt.time(1, 2, 3, 500000),
+        "EXTRACT(TIME FROM moment)": dt.time(1, 2, 3, 500000),
+        "SAFE.DATE(moment, 'UTC')": dt.date(1969, 12, 31),
+    },
+    "ranges_of_times": {
+        "SAFE.DATE_ADD(DATE '9999-12-31', INTERVAL 1 DAY)": None,
+        "TIME(23, 59, 60)": dt.time(0),
+        "SAFE.TIME(24, 0, 0)": None,
+        "MAKE_INTERVAL(CAST(half * 2 AS INT64), 2, 3)": relativedelta(years=1, months=2, days=3),
+        "MAKE_INTERVAL()": relativedelta(),
+        "CAST(DATETIME '2024-01-01' - DATETIME '2023-12-30 12:00:00' AS STRING)": "0-0 1 12:0:0",
+        "DATE_TRUNC(day, MONTH)": dt.date(2024, 2, 1),
+        "DATE_TRUNC(day, YEAR)": dt.date(2024, 1, 1),
+    },
     "truncation": {
         "DATE_TRUNC(DATE '2017-11-05', WEEK)": dt.date(2017, 11, 5),
         "DATE_TRUNC(DATE '2017-11-05', WEEK(MONDAY))": dt.date(2017, 10, 30),
@@ -396,8 +425,11 @@ VALUES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("group", VALUES)
 def test_results_are_those_of_the_reference(world: BigQueryWorld, group: str) -> None:
     cases = VALUES[group]
-    source = "(SELECT CAST(0.5 AS FLOAT64) AS half, '7' AS text, CAST(NULL AS FLOAT64) AS missing) AS x"
-    [row] = world.rows(f"SELECT {', '.join(cases)} FROM {source}")
+    source = (
+        "SELECT CAST(0.5 AS FLOAT64) AS half, '7' AS text, CAST(NULL AS FLOAT64) AS missing, '-08:00' AS zone, "
+        "DATE '2024-02-29' AS day, TIMESTAMP '1969-12-31 01:02:03.5+00' AS moment"
+    )
+    [row] = world.rows(f"SELECT {', '.join(cases)} FROM ({source}) AS x")
     assert dict(zip(cases, row, strict=True)) == cases
 
 
@@ -469,6 +501,11 @@ def test_functions_accept_aggregates(world: BigQueryWorld) -> None:
         ("PARSE_DATE('%H', '12')", "Invalid format: %H is not allowed for the DATE type."),
         ("FORMAT_TIMESTAMP('%c', CURRENT_TIMESTAMP(), 'Nowhere')", "Invalid time zone: Nowhere"),
         ("SUBSTR('apple', 2, -1)", "Third argument in SUBSTR() cannot be negative"),
+        ("DATE_SUB(DATE '0001-01-01', INTERVAL 1 DAY)", "DATE_SUB: the result is not from year 1 to year 9999"),
+        ("TIME(24, 0, 0)", "Input calculates to invalid time: 24:00:00"),
+        ("MAKE_INTERVAL(year => 10001)", "Interval field months 120012 is out of range"),
+        ("CURRENT_DATE('+15:00')", "Invalid time zone: +15:00"),
+        ("GENERATE_DATE_ARRAY(DATE '2024-01-01', DATE '2024-01-02', INTERVAL 0 DAY)", "Sequence step cannot be 0."),
         ("DATE_TRUNC(CURRENT_DATE(), WEEK(NODAY))", "A valid date part argument is required, but found WEEK(NODAY)"),
     ],
 )

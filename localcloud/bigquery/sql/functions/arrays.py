@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.nodes import Rule, call
 
 _OFFSET = "(CASE WHEN {0} < 0 THEN len(elements) + {0} ELSE {0} END)"
@@ -57,13 +58,22 @@ WORDS = (
     "ARRAY_IS_DISTINCT",
     "APPROX_TOP_COUNT",
     "APPROX_TOP_SUM",
-    r"GENERATE_TIMESTAMP_ARRAY",
+    r"GENERATE_(?:TIMESTAMP|DATE)_ARRAY",
 )
 """Regular expressions of the names of the functions that ``RULES`` and ``BY_NAME`` may replace."""
 
 
+def _check_step(node: exp.Expr) -> exp.Expr | None:
+    """Refuse a step of nothing between the elements of an array of times; keep the node otherwise."""
+    step = node.args.get("step")
+    if isinstance(step, exp.Interval) and step.this is not None and step.this.name == "0":
+        raise QueryError("Sequence step cannot be 0.")
+    return None
+
+
 def _in_utc(node: exp.Expr) -> exp.Expr | None:
     """Convert the ends to TIMESTAMP, since DuckDB takes a literal for a DATETIME."""
+    _check_step(node)
     for name in ("start", "end"):
         node.set(name, exp.cast(node.args[name].copy(), "TIMESTAMP", dialect="bigquery"))
     return node
@@ -75,6 +85,7 @@ RULES: dict[type[exp.Expr], Rule] = {
     exp.ArraySlice: lambda node: call("_array_slice", node.this, node.args["start"], node.args["end"]),
     exp.ApproxTopK: lambda node: call("_approx_top_count", node.this, node.expression),
     exp.ApproxTopSum: lambda node: call("_approx_top_sum", node.this, node.expression, node.args["count"]),
+    exp.GenerateDateArray: _check_step,
     exp.GenerateTimestampArray: _in_utc,
 }
 """What replaces the nodes of each type."""

@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.nodes import call, number
+from localcloud.bigquery.sql.functions.times.zones import as_timestamp, zoned
 
 MACROS: tuple[str, ...] = (
     # Texts are the way from any type that does not fail while the statement is planned.
@@ -63,7 +64,7 @@ def formatted(node: exp.Cast) -> exp.Expr | None:
         return None
     form, value = node.args["format"], node.this
     if isinstance(form, exp.AtTimeZone):
-        form, value = form.this, call("timezone", form.args["zone"], value)
+        form, value = form.this, zoned(as_timestamp(value), form.args["zone"])
     if not isinstance(form, exp.Literal) or isinstance(node, exp.TryCast):
         raise QueryError("CAST with a FORMAT that is not a literal, and SAFE_CAST with FORMAT, are not supported")
     of_bytes = _BYTES.get(form.name.upper())

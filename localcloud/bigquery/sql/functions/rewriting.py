@@ -26,12 +26,13 @@ from localcloud.bigquery.sql.functions.json import lax as json_lax
 from localcloud.bigquery.sql.functions.json import output as json_output
 from localcloud.bigquery.sql.functions.json import values as json_values
 from localcloud.bigquery.sql.functions.nodes import Rule, call, columns_of
-from localcloud.bigquery.sql.functions.times import dates
+from localcloud.bigquery.sql.functions.times import dates, zones
 from localcloud.bigquery.sql.functions.times import texts as time_texts
 from localcloud.bigquery.sql.reading.tokens import parsed, readable_tokens
 
 _MODULES = (
     arrays,
+    zones,
     dates,
     casts,
     texts,
@@ -110,6 +111,8 @@ def _replacement(node: exp.Expr) -> exp.Expr | None:
 
 def _safe(called: exp.Expr) -> exp.Expr | None:
     """Return the call of the macro that returns NULL instead of an error; a macro without one does not fail."""
+    if isinstance(called, exp.Cast):
+        return call("TRY", called)
     if not isinstance(called, exp.Anonymous) or not called.name.startswith("_"):
         return None
     name = f"_safe{called.name}"

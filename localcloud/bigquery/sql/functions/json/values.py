@@ -16,7 +16,7 @@ _TEXT = f"{_READ} ->> '$'"
 _INTEGERS = "('BIGINT', 'UBIGINT')"
 _NUMBERS = "('BIGINT', 'UBIGINT', 'DOUBLE')"
 # An offset has minutes only if it is not of whole hours.
-_OFFSET = "CAST((epoch_us(timezone(zone, x)) - epoch_us(x)) // 60000000 AS BIGINT)"
+_OFFSET = "CAST((epoch_us(_in_any_zone(x, zone)) - epoch_us(x)) // 60000000 AS BIGINT)"
 _ZONE = (
     f"(CASE WHEN {_OFFSET} < 0 THEN '-' ELSE '+' END) || lpad(CAST(abs({_OFFSET}) // 60 AS VARCHAR), 2, '0') || "
     f"CASE WHEN abs({_OFFSET}) % 60 = 0 THEN '' ELSE ':' || lpad(CAST(abs({_OFFSET}) % 60 AS VARCHAR), 2, '0') END"
@@ -48,14 +48,14 @@ MACROS: tuple[str, ...] = (
         f"CREATE OR REPLACE MACRO {name}(x) AS {body}"
         for name, body in {**_converters("_", "error('{}')"), **_converters("_safe_", "NULL")}.items()
     ),
-    f"CREATE OR REPLACE MACRO _string_in_zone(x, zone) AS _as_string(timezone(zone, x)) || {_ZONE}",
+    f"CREATE OR REPLACE MACRO _string_in_zone(x, zone) AS _as_string(_in_any_zone(x, zone)) || {_ZONE}",
     f"CREATE OR REPLACE MACRO _json_type(x) AS CASE WHEN {_KIND} IN {_NUMBERS} THEN 'number' "
     f"WHEN {_KIND} = 'VARCHAR' THEN 'string' ELSE lower({_KIND}) END",
     # Spaces and commas have no meaning, and the sign may be at the end.
     "CREATE OR REPLACE MACRO _plain_number(x) AS "
     "regexp_replace(regexp_replace(x, '[\\s,]', '', 'g'), '^(.*?)([+-])$', '\\2\\1')",
 )
-"""The DuckDB macros that the rewritten SQL calls. They call those of ``casts``."""
+"""The DuckDB macros that the rewritten SQL calls. They call those of ``casts`` and ``zones``."""
 
 WORDS = (
     "STRING",

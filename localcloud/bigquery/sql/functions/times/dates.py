@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.nodes import Rule, call, is_text, number
+from localcloud.bigquery.sql.functions.times.zones import as_timestamp, zoned
 
 _DAYS = ("SUNDAY", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY")
 _MICROSECONDS = {
@@ -40,8 +41,31 @@ MACROS: tuple[str, ...] = (
     # A fraction before 1970 belongs to the unit before it.
     "CREATE OR REPLACE MACRO _unix_units(x, unit) AS "
     "(epoch_us(CAST(x AS TIMESTAMPTZ)) - (epoch_us(CAST(x AS TIMESTAMPTZ)) % unit + unit) % unit) // unit",
-    "CREATE OR REPLACE MACRO _current_datetime(zone) AS timezone(zone, now())",
-    "CREATE OR REPLACE MACRO _in_zone(x, zone) AS timezone(zone, x)",
+    # DuckDB's result for a DATE is a DATETIME.
+    "CREATE OR REPLACE MACRO _truncated(x, part) AS cast_to_type(date_trunc(part, x), x)",
+    "CREATE OR REPLACE MACRO _make_interval(years, months, days, hours, minutes, seconds) AS "
+    "CASE WHEN years * 12 + months NOT BETWEEN -120000 AND 120000 "
+    "THEN error('Interval field months ' || (years * 12 + months) || ' is out of range -120000 to 120000') "
+    "ELSE to_months(CAST(years * 12 + months AS INTEGER)) + to_days(CAST(days AS INTEGER)) + "
+    "to_microseconds((hours * 3600 + minutes * 60 + seconds) * CAST(1000000 AS BIGINT)) END",
+    *(
+        f"CREATE OR REPLACE MACRO {prefix}_in_range(x, name) AS "
+        f"CASE WHEN year(x) BETWEEN 1 AND 9999 OR x IS NULL THEN x ELSE {otherwise} END"
+        for prefix, otherwise in (
+            ("", "error(name || ': the result is not from year 1 to year 9999')"),
+            ("_safe", "NULL"),
+        )
+    ),
+    *(
+        f"CREATE OR REPLACE MACRO {prefix}_time_from_parts(hour, minute, second) AS "
+        "CASE WHEN hour BETWEEN 0 AND 23 AND minute BETWEEN 0 AND 59 AND second BETWEEN 0 AND 60 "
+        "THEN CAST(make_timestamp((hour * 3600 + minute * 60 + second) % 86400 * CAST(1000000 AS BIGINT)) AS TIME) "
+        f"WHEN hour + minute + second IS NOT NULL THEN {otherwise} END"
+        for prefix, otherwise in (
+            ("", "error(format('Input calculates to invalid time: {:02d}:{:02d}:{:02d}', hour, minute, second))"),
+            ("_safe", "NULL"),
+        )
+    ),
     "CREATE OR REPLACE MACRO _date_bucket(x, width) AS time_bucket(width, CAST(x AS DATE), DATE '1950-01-01')",
     "CREATE OR REPLACE MACRO _date_bucket_from(x, width, origin) AS time_bucket(width, CAST(x AS DATE), CAST(origin AS DATE))",
     "CREATE OR REPLACE MACRO _datetime_bucket(x, width) AS "
@@ -55,7 +79,14 @@ MACROS: tuple[str, ...] = (
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
-WORDS = (r"\w+_(?:DIFF|TRUNC|ADD|SUB|BUCKET)", "EXTRACT", "LAST_DAY", r"UNIX_\w+", "CURRENT_DATETIME")
+WORDS = (
+    r"\w+_(?:DIFF|TRUNC|ADD|SUB|BUCKET)",
+    "EXTRACT",
+    "LAST_DAY",
+    r"UNIX_\w+",
+    "TIME",
+    "MAKE_INTERVAL",
+)
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 _KIND: dict[type[exp.Expr], str] = {
@@ -118,14 +149,19 @@ def _truncation(node: exp.Expr) -> exp.Expr | None:
     _convert_literals(node)
     kind, zone = _KIND[type(node)], node.args.get("zone")
     part, first = _part(node.args.get("unit"))
-    if part not in ("WEEK", "ISOYEAR"):
-        return node
-    value = node.this if zone is None else call("_in_zone", node.this, zone)
+    if zone is None:
+        return _truncated(node.this, part, first, kind)
+    if part in ("MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"):
+        return call("_truncated", node.this, exp.Literal.string(part))  # which begin at the same time in all zones
+    return zoned(_truncated(zoned(node.this, zone), part, first, "DATETIME"), zone)
+
+
+def _truncated(value: exp.Expr, part: str, first: int, kind: str) -> exp.Expr:
     if part == "WEEK":
-        start: exp.Expr = call("_week_start", value, number(first))
-    else:
-        start = exp.cast(call("_isoyear_start", value, number(0)), "DATETIME" if zone else kind, dialect="bigquery")
-    return start if zone is None else call("_in_zone", start, zone)
+        return call("_week_start", value, number(first))
+    if part == "ISOYEAR":
+        return exp.cast(call("_isoyear_start", value, number(0)), kind, dialect="bigquery")
+    return call("_truncated", value, exp.Literal.string(part))
 
 
 def _shift(node: exp.Expr) -> exp.Expr | None:
@@ -134,21 +170,29 @@ def _shift(node: exp.Expr) -> exp.Expr | None:
     if isinstance(node, (exp.TimestampAdd, exp.TimestampSub)) and part in ("WEEK", "MONTH", "QUARTER", "YEAR"):
         name = "TIMESTAMP_ADD" if isinstance(node, exp.TimestampAdd) else "TIMESTAMP_SUB"
         raise QueryError(f"{name} does not support the {part} date part")
-    return node
+    if _KIND[type(node)] == "TIME":
+        return node
+    return call("_in_range", node, exp.Literal.string(f"{_KIND[type(node)]}_{type(node).__name__[-3:].upper()}"))
 
 
 def _extraction(node: exp.Expr) -> exp.Expr | None:
     part, first = _part(node.this)
-    if node.this.name.upper() == "ISOWEEK" or part not in ("WEEK", "MILLISECOND", "MICROSECOND", "TIME"):
-        return None
     value = node.expression
     if isinstance(value, exp.AtTimeZone):
-        value = call("_in_zone", value.this, value.args["zone"])
-    if part == "WEEK":
-        return call("_week_number", value, number(first))
-    if part == "TIME":
-        return exp.cast(value.copy(), "TIME", dialect="bigquery")
-    return call("_fraction", value, number(_MICROSECONDS[part]))
+        value = zoned(as_timestamp(value.this), value.args["zone"])
+        node.set("expression", value)
+    if node.this.name.upper() == "ISOWEEK":
+        return node
+    match part:
+        case "WEEK":
+            return call("_week_number", value, number(first))
+        case "TIME":
+            return call("_time_of", value)
+        case "DATE" | "DATETIME":
+            return exp.cast(value.copy(), part, dialect="bigquery")
+        case "MILLISECOND" | "MICROSECOND":
+            return call("_fraction", value, number(_MICROSECONDS[part]))
+    return node
 
 
 def _last_day(node: exp.Expr) -> exp.Expr | None:
@@ -162,6 +206,17 @@ def _last_day(node: exp.Expr) -> exp.Expr | None:
     return node
 
 
+def _interval(node: exp.Expr) -> exp.Expr | None:
+    given = [node.args.get(name) for name in ("year", "month", "day", "hour", "minute", "second")]
+    # An argument with a name may be at the place of another one.
+    named = {each.name.lower(): each.expression for each in given if isinstance(each, exp.Kwarg)}
+    values = [
+        named.get(name) or (number(0) if each is None or isinstance(each, exp.Kwarg) else each)
+        for name, each in zip(("year", "month", "day", "hour", "minute", "second"), given, strict=True)
+    ]
+    return call("_make_interval", *values)
+
+
 def _unix(unit: str) -> Rule:
     return lambda node: call("_unix_units", node.this, number(_MICROSECONDS[unit]))
 
@@ -169,7 +224,8 @@ def _unix(unit: str) -> Rule:
 RULES: dict[type[exp.Expr], Rule] = {
     exp.UnixSeconds: _unix("SECOND"),
     exp.UnixMillis: _unix("MILLISECOND"),
-    exp.CurrentDatetime: lambda node: call("_current_datetime", node.this or exp.Literal.string("UTC")),
+    exp.TimeFromParts: lambda node: call("_time_from_parts", node.args["hour"], node.args["min"], node.args["sec"]),
+    exp.MakeInterval: _interval,
     exp.DateDiff: _difference,
     exp.DatetimeDiff: _difference,
     exp.TimestampDiff: _difference,

@@ -55,10 +55,12 @@ MACROS: tuple[str, ...] = (
         f"to_days(CAST({days.format(f'({total})')} AS INTEGER)) + to_microseconds({micros.format(f'({total})')})"
         for name, (total, months, days, micros) in _JUSTIFIED.items()
     ),
-    # The difference of two DATEs has days, and that of other times hours, minutes and seconds. These are two macros, because
-    # a database of an older version keeps no macro with types.
+    # The difference of two DATEs has days, that of DATETIMEs has days, hours, minutes and seconds, and that of other times has
+    # no days. These are two macros, because a database of an older version keeps no macro with types.
     "CREATE OR REPLACE MACRO _days_between(a, b) AS to_days(CAST(a - b AS INTEGER))",
-    "CREATE OR REPLACE MACRO _time_between(a, b) AS to_microseconds(epoch_us(a) - epoch_us(b))",
+    "CREATE OR REPLACE MACRO _time_between(a, b) AS CASE WHEN typeof(a) = 'TIMESTAMP' "
+    f"THEN to_days(CAST(trunc((epoch_us(a) - epoch_us(b)) / {_DAY}) AS INTEGER)) + "
+    f"to_microseconds((epoch_us(a) - epoch_us(b)) % {_DAY}) ELSE to_microseconds(epoch_us(a) - epoch_us(b)) END",
 )
 """The DuckDB macros that the rewritten SQL calls."""
 

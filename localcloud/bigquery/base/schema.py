@@ -138,10 +138,14 @@ def columns_of(fields: Sequence[Field]) -> list[tuple[str, str]]:
     return [(field["name"], _declared_type(field)) for field in fields]
 
 
+def within_digits(kind: str) -> str:
+    """Return a type of bqemulator as DuckDB has it: its decimals have 38 digits, BigQuery's 76."""
+    return kind.replace("DECIMAL(76, 38)", "DECIMAL(38, 18)")
+
+
 def _declared_type(field: Field) -> str:
     if legacy_type(field["type"]) != "RECORD":
-        # DuckDB's decimals have 38 digits, BigQuery's 76.
-        return bq_schema_to_duckdb_columns([dict(field)])[0][1].replace("DECIMAL(76, 38)", "DECIMAL(38, 18)")
+        return within_digits(bq_schema_to_duckdb_columns([dict(field)])[0][1])
     children = ", ".join(f"{quote(name)} {kind}" for name, kind in columns_of(field.get("fields") or ()))
     return f"STRUCT({children})" + ("[]" if field.get("mode") == "REPEATED" else "")
 

@@ -40,8 +40,14 @@ from localcloud.bigquery.sql.values.parameters import Parameters
 # bqemulator translates these expressions by the types of their operands.
 _TYPED = (exp.Avg, exp.Div)
 _NUMBER = "typed"
-# What sqlglot writes for NUMERIC without parameters, unless the statement has them.
-_SHORT_DECIMAL = re.compile(r"\bAS DECIMAL\)|(?:DECIMAL|NUMERIC)\s*\(\s*18\s*,\s*3\s*\)")
+# What sqlglot writes for NUMERIC and BIGNUMERIC without parameters, unless the statement has them, and what they are in DuckDB.
+_WHOLE_DECIMAL = {
+    "DECIMAL": "DECIMAL(38, 9)",
+    "DECIMAL(18, 3)": "DECIMAL(38, 9)",
+    "DECIMAL(38, 5)": "DECIMAL(38, 18)",
+}
+_SHORT_DECIMAL = re.compile(r"\bDECIMAL\b(?!\s*\()|DECIMAL\((?:18, 3|38, 5)\)")
+_SAME_DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC)\s*\(\s*(?:18\s*,\s*3|38\s*,\s*5)\s*\)", re.IGNORECASE)
 
 
 class Translator(SQLTranslator):
@@ -66,7 +72,7 @@ class Translator(SQLTranslator):
         if not isinstance(translated, Ok):
             return translated
         duckdb_sql = translated.value
-        if _SHORT_DECIMAL.search(duckdb_sql) is not None and _SHORT_DECIMAL.search(bq_sql) is None:
+        if _SHORT_DECIMAL.search(duckdb_sql) is not None and _SAME_DECIMAL.search(bq_sql) is None:
             duckdb_sql = _with_whole_numeric(duckdb_sql)
         return Ok(_with_names_of_fields(duckdb_sql) if ")." in duckdb_sql else duckdb_sql)
 
@@ -91,15 +97,15 @@ class Translator(SQLTranslator):
 
 
 def _with_whole_numeric(duckdb_sql: str) -> str:
-    """Return the SQL whose casts to NUMERIC keep 9 decimal places; DuckDB's DECIMAL has 3.
+    """Return the SQL whose casts to, and columns of, NUMERIC and BIGNUMERIC keep their decimal places.
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#decimal_types
     """
     tree = sqlglot.parse_one(duckdb_sql, read="duckdb")
-    for cast in tree.find_all(exp.Cast):
-        for kind in list(cast.to.find_all(exp.DataType)):
-            if kind.sql(dialect="duckdb") in ("DECIMAL", "DECIMAL(18, 3)"):
-                kind.replace(exp.DataType.build("DECIMAL(38, 9)", dialect="duckdb"))
+    for kind in list(tree.find_all(exp.DataType)):
+        whole = _WHOLE_DECIMAL.get(kind.sql(dialect="duckdb"))
+        if whole is not None:
+            kind.replace(exp.DataType.build(whole, dialect="duckdb"))
     return tree.sql(dialect="duckdb")
 
 

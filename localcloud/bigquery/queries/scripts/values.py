@@ -11,7 +11,7 @@ from bqemulator.domain.errors import DomainError
 from bqemulator.scripting.frames import FrameStack
 from bqemulator.storage.type_map import bq_to_duckdb
 
-from localcloud.bigquery.base.schema import Field, field_of
+from localcloud.bigquery.base.schema import Field, field_of, within_digits
 from localcloud.bigquery.sql.reading.tokens import tokens
 from localcloud.bigquery.sql.values.parameters import Value, big_number
 
@@ -59,7 +59,8 @@ def declared_field(type_name: str) -> Field | None:
     if type_name == "ANY" or kind in _NULLS:
         return None
     try:
-        return field_of("", kind if type_name.startswith(_INFERRED) else bq_to_duckdb(_plain_type(type_name)))
+        inferred_type = type_name.startswith(_INFERRED)
+        return field_of("", kind if inferred_type else within_digits(bq_to_duckdb(_plain_type(type_name))))
     except (DomainError, ValueError, duckdb.Error):
         return None
 

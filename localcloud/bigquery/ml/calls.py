@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.reading.tokens import (
     Cursor,
     Token,
+    position,
     syntax_error,
     tokens,
 )
@@ -21,6 +23,9 @@ from localcloud.bigquery.sql.reading.tokens import (
 QUERY_VALUE = "__query_value"
 _QUERY_VALUE = re.compile(r"\bVECTOR_SEARCH\s*\(.*\bquery_value\b", re.IGNORECASE | re.DOTALL)
 _NAMED = re.compile(r"\s*(\w+)\s*=>\s*")
+# The words and symbols before the call of a table function.
+_PLACE = re.compile(r"(?:.*\s)?(?:FROM|JOIN|USING)|[,(]", re.IGNORECASE | re.DOTALL)
+_SYSTEM_TIME = re.compile(r"\s*(?:(?:AS\s+)?`?\w+`?\s+)?(?P<word>FOR)\s+SYSTEM_TIME\b", re.IGNORECASE)
 _AI_IF = re.compile(r"\bAI\s*\.\s*IF\s*\(", re.IGNORECASE)
 
 
@@ -141,6 +146,23 @@ def find_calls(sql: str, names: frozenset[str], within: Span) -> Iterator[Call]:
         name = _plain("".join(part.text for part in found[index : index + length]))
         yield Call(name, Span(token.start, found[cursor.index - 1].end), arguments)
         index = cursor.index
+
+
+def check_place(sql: str, call: Call) -> None:
+    """Check the words around the call of a table function.
+
+    Raises:
+        QueryError: The call is not in a FROM clause, or has FOR SYSTEM_TIME, which belongs to tables.
+    """
+    found = tokens(sql)
+    first = next(index for index, token in enumerate(found) if token.start == call.span.start)
+    if first and not _PLACE.fullmatch(found[first - 1].text):
+        raise QueryError(
+            f"Table-valued function {call.name} can only be called in a FROM clause at {position(sql, call.span.start)}",
+            location="query",
+        )
+    if (past := _SYSTEM_TIME.match(sql, call.span.end)) is not None:
+        raise syntax_error(sql, "Expected end of input but got keyword FOR", past.start("word"))
 
 
 def _length_of_name(found: tuple[Token, ...], index: int, names: frozenset[str]) -> int:

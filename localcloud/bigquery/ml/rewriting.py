@@ -14,6 +14,7 @@ from localcloud.bigquery.ml.calls import (
     Argument,
     Call,
     Span,
+    check_place,
     find_calls,
 )
 from localcloud.bigquery.ml.catalog import ModelCatalog
@@ -61,19 +62,8 @@ from localcloud.gemini.models import ModelTable
 _MENTIONED = re.compile(rf"\b(?:(?:ML|AI|OBJ)\s*\.\s*[A-Z_]+|{SEARCH})\s*\(", re.IGNORECASE)
 _IMPORTANCE = "ML.FEATURE_IMPORTANCE"
 _SCALAR_FUNCTIONS = frozenset({SCALAR_FUNCTION, *TYPED_FUNCTIONS, *MANAGED_FUNCTIONS})
-REWRITTEN_FUNCTIONS = frozenset(
-    {
-        "ML.PREDICT",
-        _IMPORTANCE,
-        *_SCALAR_FUNCTIONS,
-        DISTANCE,
-        SEARCH,
-        *TABLE_FUNCTIONS,
-        *IMAGE_FUNCTIONS,
-        *EMBEDDING_FUNCTIONS,
-        *EMBEDDING_CALLS,
-    }
-)
+_TABLE_VALUED = frozenset({"ML.PREDICT", _IMPORTANCE, SEARCH, *TABLE_FUNCTIONS, *EMBEDDING_FUNCTIONS})
+REWRITTEN_FUNCTIONS = _TABLE_VALUED | _SCALAR_FUNCTIONS | {DISTANCE, *IMAGE_FUNCTIONS, *EMBEDDING_CALLS}
 
 
 def may_call_functions(sql: str) -> bool:
@@ -174,6 +164,8 @@ class Rewriter:
         return sorted(calls + tables, key=lambda replacement: replacement[0].start)
 
     def _replace_call(self, call: Call, *, streamed: bool) -> str:
+        if call.name in _TABLE_VALUED:
+            check_place(self.sql, call)
         if call.name in IMAGE_FUNCTIONS:
             return self._replace_image_call(call)
         if call.name in TABLE_FUNCTIONS:

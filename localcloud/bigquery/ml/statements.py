@@ -314,7 +314,9 @@ class _Options:
             case Token(kind="symbol", text="["):
                 return self._items("]", list)
             case Token(kind="symbol", text="("):
-                return self._items(")", tuple)
+                items, found = self._items(")", tuple)
+                # A single value in brackets is the value.
+                return (items[0] if isinstance(items, tuple) and len(items) == 1 else items), found
             case Token(kind="word") if token.is_word("STRUCT") and cursor.take_symbol("("):
                 return self._items(")", tuple)
         return None, False

@@ -1,9 +1,14 @@
-"""Replaces views and table functions over models by their queries, so that a statement uses the current models."""
+"""Replaces views and functions over models by their queries, so that a statement uses the current models.
+
+DuckDB has a view of the same columns without rows, and no macro of such a function. The calls of all table functions are
+replaced, because they may have arguments of type TABLE and may call others that use models.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import sqlglot
 from bqemulator.catalog.models import RoutineMeta
@@ -14,56 +19,61 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.arguments import split_items
 from localcloud.bigquery.ml.calls import Span
 from localcloud.bigquery.ml.service import MachineLearning
-from localcloud.bigquery.sql.reading.called import calls
+from localcloud.bigquery.sql.reading.called import Called, calls
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.statement import TableName, mentioned_names, possible_tables, read_statement
 from localcloud.bigquery.sql.reading.tokens import bracket_pairs, position, tokens
-from localcloud.bigquery.sql.values.variables import replace_variables
-from localcloud.bigquery.tables.routines import is_model_function
+from localcloud.bigquery.sql.values.variables import ColumnsOf, replace_variables
+from localcloud.bigquery.tables.routines import is_inlined, is_table_argument
+
+# Arguments of other types have the type that the caller gives them.
+_COERCED = frozenset({"BOOL", "DATE", "DATETIME", "FLOAT64", "INT64", "NUMERIC", "STRING", "TIME", "TIMESTAMP"})
 
 
 class ModelUses:
-    """The views and table functions over models that the statements of one job use."""
+    """The views and functions over models that the statements of one job use."""
 
     def __init__(
-        self,
-        catalog: CatalogRepository,
-        learning: MachineLearning,
-        columns_of: Callable[[exp.Table], frozenset[str]],
-        *,
-        project: str,
+        self, catalog: CatalogRepository, learning: MachineLearning, columns_of: ColumnsOf, *, project: str
     ) -> None:
         """Look for views and functions.
 
         Args:
             catalog: The tables and routines.
             learning: BigQuery ML.
-            columns_of: Returns the names of a table's columns in lower case.
+            columns_of: Returns the names of a source's columns in lower case.
             project: The project of names without one.
         """
         self._catalog = catalog
         self._learning = learning
-        self._columns_of = columns_of
         self._project = project
-
-    def inlined(self, sql: str) -> str:
-        """Return a statement with the queries of views and table functions over models in their place.
-
-        Raises:
-            QueryError: A table function has another number of arguments.
-        """
-        return self._inline_views(self._inline_functions(sql))
+        self._columns_of = columns_of
 
     def are_in(self, sql: str, *, within: frozenset[TableName] = frozenset()) -> bool:
-        """Return whether ``sql`` uses models, itself or in a view that is not in ``within``."""
-        return self._learning.uses_models(sql) or any(
-            self.are_in(query, within=within | {name})
-            for name, query in self._mentioned_views(sql)
-            if name not in within
-        )
+        """Return whether ``sql`` uses models, itself or in a view or routine that is not in ``within``."""
+        if self._learning.uses_models(sql):
+            return True
+        definitions = [*self._mentioned_views(sql), *self._mentioned_routines(sql)]
+        return any(self.are_in(query, within=within | {name}) for name, query in definitions if name not in within)
 
-    def _inline_views(self, sql: str) -> str:
-        """Replace views that use models by their queries, so that a query uses the current model."""
+    def inlined(self, sql: str) -> str:
+        """Return a statement with the queries of views and routines that use models in place of their names.
+
+        Raises:
+            QueryError: A call of a routine has another number of arguments.
+        """
+        return self._without_views(self._without_routines(sql))
+
+    # Views
+
+    def _mentioned_views(self, sql: str) -> Iterator[tuple[TableName, str]]:
+        for parts in mentioned_names(sql):
+            for name in possible_tables(parts, self._project):
+                meta = self._catalog.get_table(name.project, name.dataset, name.table)
+                if meta is not None and meta.table_type == "VIEW" and meta.view_query:
+                    yield name, plain_literals(meta.view_query)
+
+    def _without_views(self, sql: str) -> str:
         views = {name: query for name, query in self._mentioned_views(sql) if self.are_in(query)}
         if not views:
             return sql
@@ -83,46 +93,85 @@ class ModelUses:
             argument = isinstance(node.parent, exp.Predict)
             node.replace(body.subquery() if argument else body.subquery(node.alias or node.name))
             found = True
-        return self._inline_views(tree.sql(dialect="bigquery")) if found else sql
+        return self.inlined(tree.sql(dialect="bigquery")) if found else sql
 
-    def _inline_functions(self, sql: str) -> str:
-        """Replace calls of table functions that use models by their queries, with the arguments in them."""
-        if "." not in sql or "(" not in sql:
-            return sql
-        found = tokens(sql)
-        pairs = bracket_pairs(found)
-        for called in reversed(list(calls(found))):
-            routine = self._routine(called.parts)
-            closing = pairs.get(called.last + 1)
-            if routine is None or called.chained or closing is None:
-                continue
-            inside = Span(found[called.last + 1].end, found[closing].start)
-            given = [f"({item.text_in(sql)})" for item in split_items(sql, inside)]
-            names = [argument.name for argument in routine.arguments]
-            if len(given) != len(names):
-                raise QueryError(
-                    f"Number of arguments does not match for table-valued function {'.'.join(called.parts)}: expected "
-                    f"{len(names)}, got {len(given)} at {position(sql, called.start)}",
-                    location="query",
-                )
-            body, used = replace_variables(
-                plain_literals(routine.definition_body), {name.lower(): name for name in names}, self._columns_of
-            )
-            for place, name in used.items():
-                value = given[names.index(name)]
-                body = re.sub(rf"@{place}\b", lambda _, value=value: value, body)  # type: ignore[misc]
-            sql = f"{sql[: called.start]}({body}){sql[found[closing].end :]}"
-        return sql
+    # Routines
 
     def _routine(self, parts: tuple[str, ...]) -> RoutineMeta | None:
         if len(parts) not in (2, 3):
             return None
-        routine = self._catalog.get_routine(*(parts if len(parts) == 3 else (self._project, *parts)))
-        return routine if routine is not None and is_model_function(routine) else None
+        return self._catalog.get_routine(*(parts if len(parts) == 3 else (self._project, *parts)))
 
-    def _mentioned_views(self, sql: str) -> Iterator[tuple[TableName, str]]:
-        for parts in mentioned_names(sql):
-            for name in possible_tables(parts, self._project):
-                meta = self._catalog.get_table(name.project, name.dataset, name.table)
-                if meta is not None and meta.table_type == "VIEW" and meta.view_query:
-                    yield name, plain_literals(meta.view_query)
+    def _mentioned_routines(self, sql: str) -> Iterator[tuple[TableName, str]]:
+        for called in _called(sql):
+            routine = self._routine(called.parts)
+            if routine is not None and routine.language == "SQL":
+                name = TableName(routine.project_id, routine.dataset_id, f"{routine.routine_id}()")
+                yield name, plain_literals(routine.definition_body)
+
+    def _without_routines(self, sql: str) -> str:
+        for called in reversed(_called(sql)):
+            routine = self._routine(called.parts)
+            if routine is not None and self.is_inlined(routine):
+                sql = self.without_call(sql, called, routine)
+        return sql
+
+    def is_inlined(self, routine: RoutineMeta) -> bool:
+        """Return whether the body of a routine replaces its calls."""
+        if routine.language != "SQL" or routine.routine_type == "PROCEDURE":
+            return False
+        return is_inlined(routine) or self.are_in(plain_literals(routine.definition_body))
+
+    def without_call(self, sql: str, called: Called, routine: RoutineMeta) -> str:
+        """Return ``sql`` with the body of a routine in place of a call of it, and the arguments in the body.
+
+        Raises:
+            QueryError: The call has another number of arguments.
+        """
+        found = tokens(sql)
+        closing = bracket_pairs(found).get(called.last + 1)
+        if called.chained or closing is None:
+            return sql
+        inside = Span(found[called.last + 1].end, found[closing].start)
+        given = [item.text_in(sql).strip() for item in split_items(sql, inside)]
+        if len(given) != len(routine.arguments):
+            kind = "function" if routine.routine_type == "SCALAR_FUNCTION" else "table-valued function"
+            raise QueryError(
+                f"Number of arguments does not match for {kind} {'.'.join(called.parts)}: expected "
+                f"{len(routine.arguments)}, got {len(given)} at {position(sql, called.start)}",
+                location="query",
+            )
+        body = self._with_arguments(routine, given)
+        return f"{sql[: called.start]}({self.inlined(body)}){sql[found[closing].end :]}"
+
+    def _with_arguments(self, routine: RoutineMeta, given: list[str]) -> str:
+        """Return the body of a routine with the values of its arguments in it."""
+        names = [argument.name for argument in routine.arguments]
+        kinds: list[Any] = [argument.data_type for argument in routine.arguments]
+        tables = [(name, text) for name, kind, text in zip(names, kinds, given, strict=True) if is_table_argument(kind)]
+        body, used = replace_variables(
+            plain_literals(routine.definition_body), {name.lower(): name for name in names}, self._columns_of
+        )
+        for place, name in used.items():
+            value = _coerced(given[names.index(name)], kinds[names.index(name)])
+            body = re.sub(rf"@{place}\b", lambda _, value=value: value, body)  # type: ignore[misc]
+        if not tables:
+            return body
+        listed = ", ".join(f"`{name}` AS ({_query(text)})" for name, text in tables)
+        return f"WITH {listed} SELECT * FROM ({body})"
+
+
+def _called(sql: str) -> list[Called]:
+    return list(calls(tokens(sql))) if "." in sql and "(" in sql else []
+
+
+def _coerced(argument: str, data_type: dict[str, Any] | None) -> str:
+    """Return an argument with the scalar type that it is declared with."""
+    kind = str((data_type or {}).get("typeKind", ""))
+    return f"CAST({argument} AS {kind})" if kind in _COERCED else f"({argument})"
+
+
+def _query(argument: str) -> str:
+    """Return the query of an argument of type TABLE: ``TABLE t``, or a query in brackets."""
+    table = re.fullmatch(r"TABLE\s+(.+)", argument, re.IGNORECASE | re.DOTALL)
+    return argument if table is None else f"SELECT * FROM {table[1]}"

@@ -22,6 +22,7 @@ from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.reading.conditional_routines import without_conditions
 from localcloud.bigquery.sql.reading.javascript import plain_functions
 from localcloud.bigquery.sql.reading.literals import plain_literals
+from localcloud.bigquery.sql.reading.piped_calls import without_piped_calls
 from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import without_tail
 from localcloud.bigquery.tables.destinations import Destinations
@@ -163,7 +164,7 @@ class QueryJobs:
 def _readable(sql: str, statements: Statements) -> str:
     """Return a statement or script without what bqemulator's and sqlglot's parsers do not know."""
     sql = plain_functions(plain_literals(without_tail(sql)))
-    sql, conditional = without_conditions(parseable_calls(sql))
+    sql, conditional = without_conditions(parseable_calls(without_piped_calls(sql)))
     statements.conditional_routines |= conditional
     if "@`" in sql:
         sql = statements.parameters.named_in(sql)

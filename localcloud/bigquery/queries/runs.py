@@ -47,6 +47,7 @@ from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.reading.statement import (
     DDL_OPERATIONS,
+    VIEW_TYPES,
     Statement,
     TableName,
     read_statement,
@@ -181,7 +182,7 @@ class StatementRuns:
             statistics = self._accounting.describe(original) | definition_statistics("SKIP", original.target)
             rows = RowsInMemory(declared_fields(original, statements), NO_ROWS.table)
             return Outcome(rows, statistics=statistics)
-        if original.kind == "CREATE_VIEW" and statements.model_uses.are_in(original.sql):
+        if original.kind in VIEW_TYPES and statements.model_uses.are_in(original.sql):
             operation, view = create_model_view(original, statements, self._destinations)
             return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, view))
         if original.kind == "EXPORT_DATA":

@@ -61,12 +61,34 @@ class StatementChecks:
         self._check_names(statement)
         if statement.tree is not None:
             reject_ambiguous(sql, statement.tree, self._columns_of)
+            self._check_samples(statement.tree)
         _check_where(statement)
         if statement.target is not None and (statement.kind in DML_TYPES or statement.kind == "ALTER_TABLE"):
             self._destinations.reject_external(statement.target)
         if (copied := _copied_table(statement, self._project)) is not None:
             self._destinations.reject_external(copied)
         self._check_partitions(statement)
+
+    def _check_samples(self, tree: exp.Expr) -> None:
+        """Reject samples of anything but a table.
+
+        https://cloud.google.com/bigquery/docs/table-sampling#limitations
+
+        Raises:
+            QueryError: A subquery, a common table expression, a view or a call of a table function is sampled.
+        """
+        for sample in tree.find_all(exp.TableSample):
+            source = sample.parent
+            if not isinstance(source, exp.Table) or not self._is_table(source):
+                raise QueryError("TABLESAMPLE SYSTEM can only be applied directly to tables.", location="query")
+
+    def _is_table(self, source: exp.Table) -> bool:
+        if not isinstance(source.this, exp.Identifier):
+            return False
+        if not source.db:
+            return all(table.alias.lower() != source.name.lower() for table in source.root().find_all(exp.CTE))
+        meta = self._catalog.get_table(source.catalog or self._project, source.db, source.name)
+        return meta is None or meta.table_type != "VIEW"
 
     def check_places(self, statement: Statement) -> None:
         """Reject a SELECT without columns, and tables of another location.

@@ -65,7 +65,7 @@ class Statements(Session):
 
     Attributes:
         checks: The checks of the job's statements.
-        model_uses: The views and table functions over models that the statements use.
+        model_uses: The views and functions over models that the statements use.
         conditional_routines: The names of the routines that the job creates only if they do not exist.
     """
 
@@ -115,7 +115,7 @@ class Statements(Session):
         self._job_id, self._session_id = job_id, session_id
         self._default = _split_dataset(default_dataset, project)
         self.checks = StatementChecks(destinations, self.columns_of, project=project, location=location)
-        self.model_uses = ModelUses(self.context.catalog, learning, self.columns_of, project=project)
+        self.model_uses = ModelUses(self.context.catalog, learning, self.columns_of_source, project=project)
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -200,6 +200,24 @@ class Statements(Session):
         """Return the names of a table's columns in lower case; none if the table does not exist."""
         meta = self.context.catalog.get_table(table.catalog or self.project, table.db, table.name)
         return frozenset() if meta is None else frozenset(f.name.lower() for f in meta.schema_.fields)
+
+    def columns_of_source(self, source: exp.Table) -> frozenset[str]:
+        """Return the names of the columns of a table, a temporary table or a call of a table function, in lower case."""
+        if known := self.columns_of(source):
+            return known
+        source = source.copy()
+        for clause in ("joins", "laterals", "pivots", "sample"):
+            source.set(clause, None)
+        # Describing it loads no model, and its calls do not count as calls of the statement.
+        counted, dry_run = self.model_calls, self.dry_run
+        self.model_calls, self.dry_run = [], True
+        try:
+            described = self.describe(exp.select("*").from_(source).sql(dialect="bigquery"))
+        except QueryError:
+            return frozenset()
+        finally:
+            self.model_calls, self.dry_run = counted, dry_run
+        return frozenset(column.name.lower() for column in described)
 
     # Translating
 

@@ -20,12 +20,21 @@ from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.javascript.functions import JavaScriptFunctions
 from localcloud.bigquery.sql.reading.statement import read_statement
 
-_CALLS_MODELS = re.compile(r"\b(?:ML|AI)\s*\.\s*\w+\s*\(", re.IGNORECASE)
+# Calls of functions of BigQuery ML, or of table functions.
+_CALLS = re.compile(r"\b(?:(?:ML|AI)\s*\.\s*\w+|VECTOR_SEARCH|(?:FROM|JOIN)\s+[\w`.-]+\.[\w`]+)\s*\(", re.IGNORECASE)
 
 
-def is_model_function(routine: RoutineMeta) -> bool:
-    """Return whether a routine is a table function whose query calls functions of BigQuery ML."""
-    return routine.routine_type == "TABLE_VALUED_FUNCTION" and _CALLS_MODELS.search(routine.definition_body) is not None
+def is_inlined(routine: RoutineMeta) -> bool:
+    """Return whether a routine has no macro: a table function, or a function that calls one or functions of BigQuery ML."""
+    if routine.language != "SQL" or routine.routine_type == "PROCEDURE":
+        return False
+    return routine.routine_type == "TABLE_VALUED_FUNCTION" or _CALLS.search(routine.definition_body) is not None
+
+
+def is_table_argument(data_type: Any) -> bool:
+    """Return whether the type of an argument, as a REST ``StandardSqlDataType``, is TABLE."""
+    kind = str((data_type or {}).get("typeKind", ""))
+    return re.match(r"TABLE\b|ANY[ _]TABLE\b", kind, re.IGNORECASE) is not None
 
 
 class Routines(UDFRegistry):
@@ -44,8 +53,8 @@ class Routines(UDFRegistry):
             query = body if routine.routine_type == "TABLE_VALUED_FUNCTION" else f"SELECT {body}"
             for name in read_statement(query, project=routine.project_id).tables:
                 name.check()
-        if is_model_function(routine):
-            return  # a statement that calls it has its query inlined (``Statements.prepare``)
+        if is_inlined(routine):
+            return
         super().materialize(routine, engine)
 
     def close(self) -> None:

@@ -208,8 +208,15 @@ def create_model_view(
     inlined (``Statements.prepare``).
 
     Raises:
-        QueryError: The view exists, or its query is not valid.
+        QueryError: The view exists, its query is not valid, or the view is a materialized one.
     """
+    if statement.kind == "CREATE_MATERIALIZED_VIEW":
+        # https://cloud.google.com/bigquery/docs/materialized-views-create#query_limitations
+        raise QueryError(
+            "Materialized view query contains unsupported feature: functions of BigQuery ML, AI functions and table-valued "
+            "functions",
+            location="query",
+        )
     create = statement.tree
     if not isinstance(create, exp.Create) or statement.target is None:
         raise QueryError("Syntax error: CREATE VIEW needs a name with a dataset, and a query")

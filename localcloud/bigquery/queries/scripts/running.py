@@ -18,6 +18,7 @@ from bqemulator.scripting.ast import (
 )
 from bqemulator.scripting.exceptions import BreakSignal, ContinueSignal
 from bqemulator.udf.naming import qualified_routine_name
+from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.definitions.alterations import alter
@@ -43,7 +44,7 @@ from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
 from localcloud.bigquery.sql.reading.called import calls
 from localcloud.bigquery.sql.reading.literals import plain_literals
-from localcloud.bigquery.sql.reading.statement import DML_TYPES, Statement, read_statement
+from localcloud.bigquery.sql.reading.statement import DML_TYPES, VIEW_TYPES, Statement, read_statement
 from localcloud.bigquery.sql.reading.tokens import tokens
 from localcloud.bigquery.sql.values.parameters import Parameters, Value
 from localcloud.bigquery.sql.values.variables import replace_variables
@@ -98,6 +99,7 @@ class Script(ProcedureScript):
         statements = self._statements
         model = statements.model_statement(sql)
         if model is not None:
+            self.check_permanent(read_statement(sql, project=statements.project).kind)
             run_model_statement(model, statements)
             self._final_table = None
             return
@@ -132,7 +134,7 @@ class Script(ProcedureScript):
 
     async def _exec_completed(self, statement: Statement) -> None:
         statements = self._statements
-        if statement.kind == "CREATE_VIEW" and statements.model_uses.are_in(statement.sql):
+        if statement.kind in VIEW_TYPES and statements.model_uses.are_in(statement.sql):
             create_model_view(statement, statements, statements.destinations)
             self._final_table = None
             return
@@ -176,7 +178,7 @@ class Script(ProcedureScript):
         statements = self._statements
         sql, system = self._without_system_variables(self._call_routines(plain_literals(sql)))
         visible = {name.lower(): variable for name, variable in self._frames.all_visible().items()}
-        resolved, used = replace_variables(sql, {name: name for name in visible}, self._statements.columns_of)
+        resolved, used = replace_variables(sql, {name: name for name in visible}, self._columns_of)
         before = statements.parameters
         statements.parameters = before.with_variables(
             {place: variable_value(visible[name].value, visible[name].type_name) for place, name in used.items()}
@@ -187,6 +189,13 @@ class Script(ProcedureScript):
         finally:
             statements.parameters = before
 
+    def _columns_of(self, table: exp.Table) -> frozenset[str]:
+        """Return the names of the columns of a table, or of a call of a table function whose arguments have variables."""
+        with self._resolved(f"SELECT * FROM {table.sql(dialect='bigquery')}") as resolved:
+            source = read_statement(resolved, project=self._project_id).tree
+            found = None if source is None else source.find(exp.Table)
+            return frozenset() if found is None else self._statements.columns_of_source(found)
+
     def _call_routines(self, sql: str) -> str:
         """Return ``sql`` with the engine's names of the script's temporary functions."""
         registry = self._temp_routines
@@ -195,7 +204,11 @@ class Script(ProcedureScript):
             return sql
         for called in reversed(list(calls(found := tokens(sql)))):
             routine = routines.get(called.parts[0].lower())
-            if routine is not None and len(called.parts) == 1 and not called.chained:
+            if routine is None or len(called.parts) != 1 or called.chained:
+                continue
+            if self._statements.model_uses.is_inlined(routine):
+                sql = self._statements.model_uses.without_call(sql, called, routine)
+            else:
                 name = found[called.last]
                 sql = f"{sql[: name.start]}{qualified_routine_name(routine)}{sql[name.end :]}"
         return sql

@@ -100,10 +100,14 @@ class TransactionalScript(ScriptInterpreter):
 
     def check_definition(self, statement: Statement) -> None:
         """Raise ``QueryError`` if a statement defines something permanent in a transaction."""
-        defines = statement.kind.startswith(("CREATE_", "DROP_", "ALTER_"))
-        if self._active_txn is not None and defines and not statement.is_temporary:
+        if not statement.is_temporary:
+            self.check_permanent(statement.kind)
+
+    def check_permanent(self, kind: str) -> None:
+        """Raise ``QueryError`` if a statement of a type, which is about something permanent, defines it in a transaction."""
+        if self._active_txn is not None and kind.startswith(("CREATE_", "DROP_", "ALTER_")):
             raise QueryError(
-                f"{statement.kind} is not supported in a transaction, which can only define temporary tables and functions",
+                f"{kind} is not supported in a transaction, which can only define temporary tables and functions",
                 location="query",
             )
 

@@ -37,6 +37,7 @@ _TYPE_BY_WORDS: tuple[tuple[str, str], ...] = (
     (r"DROP\s+FUNCTION\b", "DROP_FUNCTION"),
     (r"DROP\s+PROCEDURE\b", "DROP_PROCEDURE"),
     (r"CREATE\s+(OR\s+REPLACE\s+)?MODEL\b", "CREATE_MODEL"),
+    (r"ALTER\s+MODEL\b", "ALTER_MODEL"),
     (r"DROP\s+MODEL\b", "DROP_MODEL"),
     (r"EXPORT\s+MODEL\b", "EXPORT_MODEL"),
     (r"EXPORT\s+DATA\b", "EXPORT_DATA"),
@@ -63,6 +64,7 @@ _COPY = re.compile(
     re.IGNORECASE,
 )
 _ALTER = re.compile(r"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?P<name>(?:`[^`]+`|[\w.-]+)+)", re.IGNORECASE)
+VIEW_TYPES = frozenset({"CREATE_VIEW", "CREATE_MATERIALIZED_VIEW"})
 DML_TYPES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE"})
 
 # Statements that create, change or drop a table or view.

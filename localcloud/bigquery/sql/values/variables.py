@@ -19,7 +19,7 @@ _WORDS = re.compile(r"\w+")
 _BEFORE_OTHER_NAMES = frozenset({"AS", "FROM", "JOIN", "INTO", "TABLE", "MODEL", "UPDATE", "MERGE", "FUNCTION"})
 
 ColumnsOf = Callable[[exp.Table], Collection[str]]
-"""Returns the names of the columns of an existing table, in lower case."""
+"""Returns the names of the columns of a table or of a call of a table function, in lower case."""
 
 
 def replace_variables(sql: str, names: Mapping[str, str], columns_of: ColumnsOf) -> tuple[str, dict[str, str]]:
@@ -69,9 +69,11 @@ def _is_column(column: exp.Column, name: str, columns_of: ColumnsOf) -> bool:
     """Return whether a source of a query around a name has a column or an alias of that name."""
     node: exp.Expr | None = column
     inside: set[type[exp.Expr]] = set()
+    around: set[int] = set()
     while node is not None:
         if isinstance(node, exp.Select):
-            if any(_provides(source, name, columns_of) for source in _sources(node)):
+            # A source does not see its own columns.
+            if any(_provides(source, name, columns_of) for source in _sources(node) if id(source) not in around):
                 return True
             aliases = {each.alias.lower() for each in node.expressions if isinstance(each, exp.Alias)}
             if name in aliases and inside & {exp.Order, exp.Group, exp.Having, exp.Qualify}:
@@ -81,6 +83,7 @@ def _is_column(column: exp.Column, name: str, columns_of: ColumnsOf) -> bool:
             if any(isinstance(source, exp.Expr) and _provides(source, name, columns_of) for source in sources):
                 return True
         inside.add(type(node))
+        around.add(id(node))
         node = node.parent
     return False
 
@@ -109,10 +112,10 @@ def _provides(source: exp.Expr, name: str, columns_of: ColumnsOf) -> bool:
         for joined in _sources(source):
             if _provides(joined, name, columns_of):
                 return True
-        if source.db:
-            return name in columns_of(source)
-        table = next((t for t in source.root().find_all(exp.CTE) if t.alias.lower() == source.name.lower()), None)
-        return table is not None and _projects(table.this, name, columns_of)
+        table = None
+        if not source.db and isinstance(source.this, exp.Identifier):
+            table = next((t for t in source.root().find_all(exp.CTE) if t.alias.lower() == source.name.lower()), None)
+        return name in columns_of(source) if table is None else _projects(table.this, name, columns_of)
     return False
 
 

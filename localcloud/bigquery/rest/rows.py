@@ -6,6 +6,7 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/list
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ _WHOLE: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.ChunkedArray], l
     (pa.types.is_string, lambda column: column.to_pylist()),
     (pa.types.is_large_string, lambda column: column.to_pylist()),
     (pa.types.is_floating, lambda column: [_float(value) for value in column.to_pylist()]),
+    (pa.types.is_decimal, lambda column: [None if value is None else _decimal(value) for value in column.to_pylist()]),
 )
 _NAMES_OF_FLOATS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
@@ -57,6 +59,12 @@ def _float(value: float | None) -> str | None:
     return _NAMES_OF_FLOATS.get(text, text)
 
 
+def _decimal(value: Decimal, *_: Any) -> str:
+    """Return a NUMERIC without zeros at its end: ``1.5``."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def seconds(microseconds: int) -> str:
     """Return microseconds in BigQuery's default format of a TIMESTAMP: seconds in scientific notation."""
     sign = "-" if microseconds < 0 else ""
@@ -67,5 +75,10 @@ def seconds(microseconds: int) -> str:
     return f"{sign}{mantissa}E{len(digits) - 7}"
 
 
+# bqemulator writes the zeros at the end of a NUMERIC in a STRUCT or an ARRAY, and small ones with an exponent.
+arrow_bridge._BQ_TYPE_FORMATTERS = tuple(
+    (is_kind, _decimal if is_kind is pa.types.is_decimal else write)
+    for is_kind, write in arrow_bridge._BQ_TYPE_FORMATTERS
+)
 # bqemulator gives all parts of an interval the sign of one.
 setattr(arrow_bridge, "format_bq_interval", written)  # noqa: B010  # an import of the module, which it does not export

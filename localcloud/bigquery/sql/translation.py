@@ -40,14 +40,10 @@ from localcloud.bigquery.sql.values.parameters import Parameters
 # bqemulator translates these expressions by the types of their operands.
 _TYPED = (exp.Avg, exp.Div)
 _NUMBER = "typed"
-# What sqlglot writes for NUMERIC and BIGNUMERIC without parameters, unless the statement has them, and what they are in DuckDB.
-_WHOLE_DECIMAL = {
-    "DECIMAL": "DECIMAL(38, 9)",
-    "DECIMAL(18, 3)": "DECIMAL(38, 9)",
-    "DECIMAL(38, 5)": "DECIMAL(38, 18)",
-}
-_SHORT_DECIMAL = re.compile(r"\bDECIMAL\b(?!\s*\()|DECIMAL\((?:18, 3|38, 5)\)")
-_SAME_DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC)\s*\(\s*(?:18\s*,\s*3|38\s*,\s*5)\s*\)", re.IGNORECASE)
+# What sqlglot and bqemulator write for NUMERIC and BIGNUMERIC without parameters, outside texts and quoted names.
+_DECIMALS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\bDECIMAL\b(?:\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)|(?!\s*\())""")
+_WHOLE_DECIMALS = {(None, None): "DECIMAL(38, 9)", ("18", "3"): "DECIMAL(38, 9)", ("38", "5"): "DECIMAL(38, 18)"}
+_PARAMETERS = re.compile(r"(?:DECIMAL|NUMERIC)\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", re.IGNORECASE)
 
 
 class Translator(SQLTranslator):
@@ -71,9 +67,7 @@ class Translator(SQLTranslator):
         translated = super().translate(sql, schema=schema, **options)
         if not isinstance(translated, Ok):
             return translated
-        duckdb_sql = translated.value
-        if _SHORT_DECIMAL.search(duckdb_sql) is not None and _SAME_DECIMAL.search(bq_sql) is None:
-            duckdb_sql = _with_whole_numeric(duckdb_sql)
+        duckdb_sql = _with_whole_decimals(translated.value, bq_sql)
         return Ok(_with_names_of_fields(duckdb_sql) if ")." in duckdb_sql else duckdb_sql)
 
     @staticmethod
@@ -96,17 +90,22 @@ class Translator(SQLTranslator):
         return tree
 
 
-def _with_whole_numeric(duckdb_sql: str) -> str:
-    """Return the SQL whose casts to, and columns of, NUMERIC and BIGNUMERIC keep their decimal places.
+def _with_whole_decimals(duckdb_sql: str, bq_sql: str) -> str:
+    """Return the SQL whose NUMERIC has 9 decimal places and whose BIGNUMERIC has 18; DuckDB's DECIMAL has 3.
+
+    BigQuery's BIGNUMERIC has 38, and up to 39 digits before them. DuckDB's DECIMAL has 38 digits in all.
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#decimal_types
     """
-    tree = sqlglot.parse_one(duckdb_sql, read="duckdb")
-    for kind in list(tree.find_all(exp.DataType)):
-        whole = _WHOLE_DECIMAL.get(kind.sql(dialect="duckdb"))
-        if whole is not None:
-            kind.replace(exp.DataType.build(whole, dialect="duckdb"))
-    return tree.sql(dialect="duckdb")
+    if "DECIMAL" not in duckdb_sql:
+        return duckdb_sql
+    declared = {(match[1], match[2]) for match in _PARAMETERS.finditer(bq_sql)}
+
+    def whole(match: re.Match[str]) -> str:
+        digits = (match[1], match[2])
+        return match[0] if match[0][0] in "'\"" or digits in declared else _WHOLE_DECIMALS.get(digits, match[0])
+
+    return _DECIMALS.sub(whole, duckdb_sql)
 
 
 def _with_names_of_fields(duckdb_sql: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.localcloud.bigquery.world import BigQueryWorld
 
+TEXT = "1.234567891"
 EXACT = (Decimal("1.123456789"), Decimal("2.123456789012"))
 
 
@@ -33,3 +34,54 @@ def test_the_columns_of_a_created_table_keep_all_digits(world: BigQueryWorld, da
 
 def test_a_variable_may_be_a_bignumeric(world: BigQueryWorld) -> None:
     assert world.rows("DECLARE b BIGNUMERIC DEFAULT BIGNUMERIC '2.123456789012'; SELECT b") == [(EXACT[1],)]
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "read"),
+    [
+        ("NUMERIC", "{}", "x"),
+        ("DECIMAL", "{}", "x"),
+        ("BIGNUMERIC", "{}", "x"),
+        ("ARRAY<NUMERIC>", "[{}]", "x[0]"),
+        ("STRUCT<n NUMERIC>", "STRUCT({})", "x.n"),
+        ("ARRAY<STRUCT<l ARRAY<BIGNUMERIC>>>", "[STRUCT([{}])]", "x[0].l[0]"),
+    ],
+)
+@pytest.mark.parametrize("temporary", ["", "TEMP "])
+def test_a_declared_column_keeps_all_digits(
+    world: BigQueryWorld, dataset: str, declared: str, value: str, read: str, temporary: str
+) -> None:
+    table = "kept" if temporary else f"{dataset}.kept"
+    written = value.format(f"{'BIGNUMERIC' if 'BIG' in declared else 'NUMERIC'} '{TEXT}'")
+    rows = world.rows(
+        f"CREATE OR REPLACE {temporary}TABLE {table} (x {declared});"
+        f"INSERT INTO {table} VALUES ({written}); SELECT CAST({read} AS STRING) AS text FROM {table}"
+    )
+    assert rows == [(TEXT,)]
+
+
+def test_a_column_that_is_added_keeps_all_digits_and_one_with_a_scale_those_of_its_scale(
+    world: BigQueryWorld, dataset: str
+) -> None:
+    world.rows(f"CREATE TABLE {dataset}.added (a NUMERIC(18, 3), b NUMERIC(5))")
+    world.rows(f"ALTER TABLE {dataset}.added ADD COLUMN c NUMERIC")
+    world.rows(f"INSERT INTO {dataset}.added SELECT NUMERIC '{TEXT}', 7, NUMERIC '{TEXT}'")
+    [row] = world.rows(f"SELECT * FROM {dataset}.added")
+    assert list(map(str, row)) == ["1.235", "7", TEXT]
+
+
+def test_casts_to_arrays_and_structs_keep_all_digits(world: BigQueryWorld) -> None:
+    sql = f"SELECT ARRAY<NUMERIC>[{TEXT}] AS a, CAST(STRUCT({TEXT}) AS STRUCT<n NUMERIC>) AS s, 'AS DECIMAL' AS t"
+    [(array, struct, text)] = world.rows(sql)
+    assert (str(array[0]), str(struct["n"]), text) == (TEXT, TEXT, "AS DECIMAL")
+
+
+def test_values_are_written_without_zeros_at_their_end(world: BigQueryWorld) -> None:
+    sql = "SELECT NUMERIC '1.50' AS a, NUMERIC '100' AS b, NUMERIC '0.000000001' AS c, [BIGNUMERIC '0.0000000010'] AS d"
+    response = world.call("POST", "/queries", json={"query": sql, "useLegacySql": False})
+    assert [cell["v"] for cell in response.json()["rows"][0]["f"]] == [
+        "1.5",
+        "100",
+        "0.000000001",
+        [{"v": "0.000000001"}],
+    ]

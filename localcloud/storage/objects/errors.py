@@ -2,7 +2,9 @@
 
     StorageError
     ├── InvalidRequest        400 invalid
-    │   └── CustomerKeyProblem    400 with a reason of its own
+    │   ├── CustomerKeyProblem    400 with a reason of its own
+    │   ├── ContentTooSmall
+    │   └── ContentTooLarge
     ├── Required              400 required
     ├── Forbidden             403 forbidden, retentionPolicyNotMet
     ├── NotFound              404 notFound
@@ -52,6 +54,14 @@ class CustomerKeyProblem(InvalidRequest):
         """Create the error with its reason: https://cloud.google.com/storage/docs/json_api/v1/status-codes."""
         super().__init__(message)
         self.reason = reason
+
+
+class ContentTooSmall(InvalidRequest):
+    """An upload has fewer bytes than its caller allows."""
+
+
+class ContentTooLarge(InvalidRequest):
+    """An upload has more bytes than its caller allows."""
 
 
 class Required(StorageError):

@@ -50,6 +50,14 @@ UNSUPPORTED_PARAMETERS: Mapping[str, str] = {
 UNSUPPORTED_FIELDS: Mapping[str, str] = {"contexts": "object contexts", "kmsKeyName": "Cloud KMS keys"}
 """The fields of an object that are refused if they have a value, and what they belong to."""
 
+UNSUPPORTED_HEADERS: Mapping[str, str] = {
+    "x-goog-copy-source": "copies by the XML API (use the JSON API's rewrite)",
+    "x-goog-encryption-kms-key-name": "Cloud KMS keys",
+    "x-goog-object-lock-mode": "retention by the XML API (use the JSON API)",
+    "x-goog-object-lock-retain-until-date": "retention by the XML API (use the JSON API)",
+}
+"""Headers of the XML API that are refused, and what they belong to. Other headers that are not carried out are, too."""
+
 UNSUPPORTED_SETTINGS: Mapping[str, str] = {
     "autoclass.enabled": "Autoclass",
     "customPlacementConfig.dataLocations": "configurable dual-regions",

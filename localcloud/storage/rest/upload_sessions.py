@@ -8,9 +8,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from localcloud.storage.objects.checksums import AnnouncedChecksums
-from localcloud.storage.objects.contents import ContentWriter
+from localcloud.storage.objects.contents import Content, ContentWriter
 from localcloud.storage.objects.errors import InvalidRequest, NotFound
 from localcloud.storage.objects.fields import ObjectFields
+from localcloud.storage.objects.lengths import ANY_LENGTH, LengthRange
 from localcloud.storage.objects.preconditions import Preconditions
 from localcloud.storage.objects.resources import StoredObject
 
@@ -42,13 +43,19 @@ class ContentRange:
 
 @dataclass(frozen=True)
 class Upload:
-    """The object that an upload creates, its preconditions, and the checksums that the caller expects."""
+    """The object that an upload creates, its preconditions, and the checksums and length that the caller expects."""
 
     bucket: str
     name: str
     fields: ObjectFields
     conditions: Preconditions
     announced: AnnouncedChecksums
+    length: LengthRange = ANY_LENGTH
+
+    def check(self, content: Content) -> None:
+        """Raise ``InvalidRequest`` if ``content`` is not what the caller expects."""
+        self.length.check(content.size)
+        self.announced.check(content.crc32c, content.md5)
 
 
 @dataclass

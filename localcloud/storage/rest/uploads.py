@@ -159,9 +159,9 @@ class UploadApi:
         return Upload(bucket, str(name), fields, preconditions, announced)
 
     def _complete(self, upload: Upload, writer: ContentWriter) -> StoredObject:
-        """Create the object if the content has the expected checksums."""
+        """Create the object if the content is the expected one."""
         content = writer.finish()
-        upload.announced.check(content.crc32c, content.md5)
+        upload.check(content)
         return self._store.finalize(upload.bucket, upload.name, content, upload.fields, upload.conditions)
 
     def _answer(self, call: Call, stored: StoredObject, *, has_acl: bool) -> Response:

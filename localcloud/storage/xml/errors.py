@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from starlette.responses import Response
 
 from localcloud.base.api_errors import ApiError
-from localcloud.storage.objects.errors import InvalidRequest, StorageError
+from localcloud.storage.objects.errors import ContentTooLarge, ContentTooSmall, InvalidRequest, StorageError
 
 _XML = "application/xml; charset=UTF-8"
 
@@ -25,6 +25,11 @@ _CODES = {
     "notImplemented": "NotImplemented",
     "httpMethodNotAllowed": "MethodNotAllowed",
     "backendError": "ServiceUnavailable",
+}
+# The code of errors that share their reason with others.
+_CODES_OF_CLASSES: Mapping[type[ApiError], str] = {
+    ContentTooSmall: "EntityTooSmall",
+    ContentTooLarge: "EntityTooLarge",
 }
 
 
@@ -83,7 +88,8 @@ def error_answer(error: ApiError, *, with_body: bool = True) -> Response:
     if error.code == 304 or not with_body:
         return Response(status_code=error.code, headers=error.headers)
     reason = getattr(error, "reason", "")
-    code = error.xml_code if isinstance(error, XmlError) else _CODES.get(reason, "InvalidArgument")
+    by_reason = _CODES.get(reason, "InvalidArgument")
+    code = error.xml_code if isinstance(error, XmlError) else _CODES_OF_CLASSES.get(type(error), by_reason)
     if reason == "notFound" and not isinstance(error, XmlError):
         code = "NoSuchBucket" if "bucket does not exist" in error.message else "NoSuchKey"
     if isinstance(error, InvalidRequest) and "doesn't match calculated" in error.message:

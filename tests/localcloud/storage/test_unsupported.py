@@ -14,6 +14,7 @@ from localcloud.storage.objects.unsupported import (
     KEPT_PARAMETERS,
     KEPT_SETTINGS,
     UNSUPPORTED_FIELDS,
+    UNSUPPORTED_HEADERS,
     UNSUPPORTED_METHODS,
     UNSUPPORTED_PARAMETERS,
     UNSUPPORTED_RESOURCES,
@@ -162,6 +163,7 @@ def test_the_page_lists_what_is_refused_and_what_is_only_kept() -> None:
         UNSUPPORTED_PARAMETERS,
         UNSUPPORTED_FIELDS,
         UNSUPPORTED_SETTINGS,
+        UNSUPPORTED_HEADERS,
         KEPT_SETTINGS,
         KEPT_PARAMETERS,
     )

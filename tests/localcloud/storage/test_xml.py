@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -259,7 +260,17 @@ def test_errors_have_the_codes_of_the_xml_api(world: StorageWorld) -> None:
         ("PUT", f"/{BUCKET}/a", {"content-md5": wrong_md5}, 400, "BadDigest"),
         ("PUT", f"/{BUCKET}/a", {"x-goog-acl": "mine"}, 400, "InvalidArgument"),
         ("PUT", f"/{BUCKET}/a", {"x-goog-copy-source": "/b/a"}, 501, "NotImplemented"),
+        ("PUT", f"/{BUCKET}/a", {"x-amz-copy-source": "/b/a"}, 501, "NotImplemented"),
+        ("PUT", f"/{BUCKET}/a", {"x-amz-meta-team": "films"}, 501, "NotImplemented"),
+        ("PUT", f"/{BUCKET}/a", {"x-goog-object-lock-mode": "GOVERNANCE"}, 501, "NotImplemented"),
+        ("PUT", f"/{BUCKET}/a", {"x-goog-content-length-range": "1,5"}, 400, "EntityTooSmall"),
+        ("PUT", f"/{BUCKET}/a", {"x-goog-content-length-range": "5"}, 400, "InvalidArgument"),
+        ("PUT", f"/{BUCKET}/a?acl", {}, 501, "NotImplemented"),
+        ("PUT", f"/{BUCKET}/a?compose", {}, 501, "NotImplemented"),
+        ("DELETE", f"/{BUCKET}/a?tagging", {}, 501, "NotImplemented"),
         ("GET", f"/{BUCKET}/a?acl", {}, 501, "NotImplemented"),
+        ("GET", f"/{BUCKET}/a?uploadId=x", {}, 501, "NotImplemented"),
+        ("GET", f"/{BUCKET}/a", {"if-unmodified-since": "Fri, 01 Jan 1999 00:00:00 GMT"}, 412, "PreconditionFailed"),
         ("GET", f"/{BUCKET}/?versions", {}, 501, "NotImplemented"),
         ("GET", f"/{BUCKET}?acl", {}, 501, "NotImplemented"),
         ("GET", f"/{BUCKET}?fetch-owner=true", {}, 501, "NotImplemented"),
@@ -281,6 +292,30 @@ def test_errors_have_the_codes_of_the_xml_api(world: StorageWorld) -> None:
     assert (head.status_code, head.headers["content-length"]) == (200, "7")
     assert world.call("HEAD", f"/{BUCKET}/absent").status_code == 404
     assert world.store.read(BUCKET, "a") == b"content"
+
+
+def test_an_object_that_did_not_change_since_a_time_is_not_sent(world: StorageWorld) -> None:
+    stored = world.store.write(BUCKET, "a", b"content")
+    later = stored.updated + timedelta(hours=1)
+    unchanged = get(f"{world.url}/{BUCKET}/a", headers={"if-modified-since": format_datetime(later, usegmt=True)})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    earlier = stored.updated - timedelta(hours=1)
+    changed = get(f"{world.url}/{BUCKET}/a", headers={"if-modified-since": format_datetime(earlier, usegmt=True)})
+    assert (changed.status_code, changed.content) == (200, b"content")
+
+
+def test_a_signed_length_limits_an_upload_and_a_resumable_one(world: StorageWorld, signer: Credentials) -> None:
+    limit = {"x-goog-content-length-range": "1,3"}
+    url = signed_url(world, signer, "a", version="v4", method="PUT", headers=limit)
+    refused = put(url, data=b"four", headers=limit)
+    assert (refused.status_code, "<Code>EntityTooLarge</Code>" in refused.text) == (400, True)
+    assert world.store.list(BUCKET) == []
+    assert put(url, data=b"abc", headers=limit).status_code == 200
+    start = signed_url(world, signer, "b", version="v4", method="RESUMABLE", headers=limit)
+    headers = {**limit, "x-goog-resumable": "start"}
+    location = requests.post(start, headers=headers, timeout=LAST_LIMIT).headers["location"]
+    assert put(location, data=b"four").status_code == 400
+    assert [stored.name for stored in world.store.list(BUCKET)] == ["a"]
 
 
 @pytest.mark.parametrize("version", ["v2", "v4"])

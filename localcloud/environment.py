@@ -102,6 +102,8 @@ def _services(config: CloudConfig, addresses: Addresses, key_file: Path) -> dict
         "GOOGLE_CLOUD_LOCATION": config.location,
         "GOOGLE_APPLICATION_CREDENTIALS": str(key_file),
         "STORAGE_EMULATOR_HOST": addresses.http,
+        # The variable of Google's C++ client, through which pandas and Apache Arrow read and write Parquet files.
+        "CLOUD_STORAGE_EMULATOR_ENDPOINT": addresses.http,
         "BIGQUERY_EMULATOR_HOST": addresses.bigquery,
         # Unlike the other clients, this one does not accept a scheme.
         "PUBSUB_EMULATOR_HOST": addresses.pubsub,

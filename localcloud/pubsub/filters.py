@@ -105,7 +105,10 @@ class _Parser:
     def _take_text(self) -> str:
         token = self._take()
         if token.startswith('"'):
-            return str(json.loads(token))
+            try:
+                return str(json.loads(token, strict=False))
+            except ValueError:
+                raise self._wrong(f"unknown escape in {token}") from None
         if not token or not re.match(r"\w", token):
             raise self._wrong(f"unexpected {token or 'end'}")
         return token

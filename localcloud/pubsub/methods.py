@@ -7,6 +7,7 @@ https://cloud.google.com/pubsub/docs/reference/rpc/google.pubsub.v1
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -127,9 +128,15 @@ class Methods:
     # Subscriber
 
     def create_subscription(self, request: Any, patience: Patience) -> Any:
-        """Create a subscription."""
+        """Create a subscription; without a name, one gets a random name in the project of its topic.
+
+        https://cloud.google.com/pubsub/docs/reference/rpc/google.pubsub.v1#google.pubsub.v1.Subscriber.CreateSubscription
+        """
+        check_name(request.topic, "topics")
+        if not request.name:
+            project = request.topic.partition("/topics/")[0]
+            request.name = f"{project}/subscriptions/subscription-{uuid.uuid4()}"
         settings = subscription_from_wire(request)
-        check_name(settings.topic, "topics")
         if settings.dead_letter is not None:
             self.broker.topic(settings.dead_letter.topic)
         return subscription_to_wire(self.broker.create_subscription(settings))

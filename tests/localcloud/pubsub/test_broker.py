@@ -372,6 +372,8 @@ def test_publishing_and_pulling_two_thousand_messages_needs_little_work(broker):
         ("attributes:a AND (attributes:b OR -attributes:c)", {"a": "", "c": ""}, False),
         ("attributes:a AND (attributes:b OR -attributes:c)", {"a": ""}, True),
         (r'attributes.text = "say \"no\""', {"text": 'say "no"'}, True),
+        (r'attributes.text = "\u307f"', {"text": "み"}, True),
+        ('attributes.text = "two\nlines"', {"text": "two\nlines"}, True),
     ],
 )
 def test_a_filter_selects_by_attributes(text, attributes, wanted):
@@ -389,6 +391,8 @@ def test_a_filter_selects_by_attributes(text, attributes, wanted):
         'hasPrefix(attributes.a "b")',
         "(attributes:a",
         "attributes:" + "a" * 300,
+        r'attributes.text = "\x41"',
+        r'attributes.text = "\q"',
     ],
 )
 def test_an_invalid_filter_is_rejected(text):

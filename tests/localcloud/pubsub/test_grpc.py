@@ -467,6 +467,12 @@ def test_an_invalid_subscription_is_rejected(subscriber, topic, settings):
         subscriber.create_subscription(request={"name": name, "topic": topic, **settings})
 
 
+def test_a_subscription_without_a_name_gets_one(publisher, subscriber, topic):
+    created = subscriber.create_subscription(request={"topic": topic})
+    assert created.name.startswith(f"{PROJECT}/subscriptions/")
+    assert list(publisher.list_topic_subscriptions(topic=topic)) == [created.name]
+
+
 def test_batches_of_many_publishers_are_all_received(pubsub, subscriber, topic, subscription):
     def publish(client):
         for future in [client.publish(topic, b"x") for _ in range(100)]:

@@ -8,7 +8,10 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow
 import pytest
+from pyarrow import parquet
+from pyarrow.fs import GcsFileSystem
 
 from tests.localcloud.storage.world import (
     BUCKET,
@@ -121,3 +124,13 @@ def test_gcsfs_writes_reads_and_lists(world: StorageWorld) -> None:
     assert files.cat(f"{BUCKET}/dir/ü small.txt") == b"small"
     files.rm(f"{BUCKET}/dir", recursive=True)
     assert world.store.list(BUCKET) == []
+
+
+def test_arrow_writes_and_reads_parquet(world: StorageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Arrow has a client of its own: with STORAGE_EMULATOR_HOST alone it calls Google.
+    monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", world.url)
+    arrow_files = GcsFileSystem(anonymous=True)
+    parquet.write_table(pyarrow.table({"film": ["Alien", "Brazil"]}), f"{BUCKET}/films.parquet", filesystem=arrow_files)
+    assert [stored.name for stored in world.store.list(BUCKET)] == ["films.parquet"]
+    read = parquet.read_table(f"{BUCKET}/films.parquet", filesystem=arrow_files)
+    assert read.to_pydict() == {"film": ["Alien", "Brazil"]}

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from localcloud.storage.objects.errors import InvalidRequest, NotFound, PreconditionFailed, Required
@@ -47,6 +48,48 @@ _PERMISSION = re.compile(r"storage\.\w+\.\w+")
 # https://cloud.google.com/iam/docs/policies#versions
 _VERSIONS = (1, 3)
 _VERSION_WITH_CONDITIONS = 3
+
+
+@dataclass(frozen=True)
+class BucketLists:
+    """The access control lists that a request gives a bucket; ``None`` leaves one as it is."""
+
+    acl: Acl | None = None
+    default_object_acl: Acl | None = None
+
+    @classmethod
+    def of_request(cls, resource: Mapping[str, Any], parameters: Mapping[str, str]) -> BucketLists:
+        """Read the lists in a resource, and those that parameters name. Raises ``InvalidRequest`` or ``Required``."""
+        acl, default = resource.get("acl"), resource.get("defaultObjectAcl")
+        predefined = predefined_acl(parameters.get("predefinedAcl"), PREDEFINED_BUCKET_ACLS, "predefinedAcl")
+        predefined_default = predefined_acl(
+            parameters.get("predefinedDefaultObjectAcl"), PREDEFINED_OBJECT_ACLS, "predefinedDefaultObjectAcl"
+        )
+        if predefined is None and acl is not None:
+            predefined = read_acl(acl, BUCKET_ROLES)
+        if predefined_default is None and default is not None:
+            predefined_default = read_acl(default, OBJECT_ROLES)
+        return cls(predefined, predefined_default)
+
+    def given_to(self, bucket: Bucket) -> Bucket:
+        """Return ``bucket`` with these lists.
+
+        Raises ``InvalidRequest`` if it has no lists, ``PreconditionFailed`` if it prevents public access.
+        """
+        if self == NO_LISTS:
+            return bucket
+        check_not_uniform(bucket, "update")
+        check_not_public(bucket, (*(self.acl or ()), *(self.default_object_acl or ())))
+        return replace(
+            bucket,
+            acl=bucket.acl if self.acl is None else self.acl,
+            default_object_acl=bucket.default_object_acl
+            if self.default_object_acl is None
+            else self.default_object_acl,
+        )
+
+
+NO_LISTS = BucketLists()
 
 
 def check_not_uniform(bucket: Bucket, verb: str) -> None:

@@ -10,9 +10,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from localcloud.storage.objects.errors import InvalidRequest
+from localcloud.storage.objects.resources import Bucket
 from localcloud.storage.objects.unsupported import check_settings
 
-STORAGE_CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE", "MULTI_REGIONAL", "REGIONAL")
+STORAGE_CLASSES = (
+    "STANDARD",
+    "NEARLINE",
+    "COLDLINE",
+    "ARCHIVE",
+    "MULTI_REGIONAL",
+    "REGIONAL",
+    "DURABLE_REDUCED_AVAILABILITY",
+)
 
 _ENFORCEMENT = {"restrictionMode": ("NotRestricted", "FullyRestricted"), "effectiveTime": str}
 _SWITCH = {"enabled": bool, "lockedTime": str}
@@ -83,6 +92,14 @@ BUCKET_SETTINGS: Mapping[str, Any] = {
 # https://cloud.google.com/storage/docs/tags-and-labels#bucket-labels
 _MOST_LABELS = 64
 _LABEL_VALUE = re.compile(r"[\w-]{0,63}")
+
+
+def check_unchangeable(bucket: Bucket, resource: Mapping[str, Any]) -> None:
+    """Raise ``InvalidRequest`` if a request would change what a bucket has for its whole life."""
+    for name, present in (("name", bucket.name), ("location", bucket.location)):
+        wanted = resource.get(name) or present
+        if not isinstance(wanted, str) or wanted.upper() != present.upper():
+            raise InvalidRequest(f"The {name} of a bucket cannot be changed from {present} to {wanted}.")
 
 
 def patched_settings(settings: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, Any]:

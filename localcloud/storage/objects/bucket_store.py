@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from localcloud.base.clock import Clock
-from localcloud.storage.objects.access import check_not_public
-from localcloud.storage.objects.bucket_settings import patched_settings
+from localcloud.storage.objects.access import NO_LISTS, BucketLists
+from localcloud.storage.objects.bucket_settings import check_unchangeable, patched_settings
 from localcloud.storage.objects.catalog import Catalog
 from localcloud.storage.objects.customer_keys import with_enforcement
 from localcloud.storage.objects.errors import Conflict, NotFound
-from localcloud.storage.objects.naming import check_bucket_name
+from localcloud.storage.objects.naming import check_bucket_name, check_location
 from localcloud.storage.objects.past_generations import PastGenerations
 from localcloud.storage.objects.preconditions import NO_PRECONDITIONS, Preconditions
 from localcloud.storage.objects.resources import Acl, Bucket
@@ -37,6 +37,7 @@ class BucketStore:
         location: str = "US",
         settings: Mapping[str, Any] | None = None,
         object_retention: bool = False,
+        lists: BucketLists = NO_LISTS,
     ) -> Bucket:
         """Create a bucket.
 
@@ -45,12 +46,14 @@ class BucketStore:
             location: A region, dual-region or multi-region.
             settings: The fields of the resource that a caller may set.
             object_retention: Whether single objects may have a retention.
+            lists: The access control lists that the caller gives.
 
         Raises:
             Conflict: The bucket exists.
-            InvalidRequest: The name or a setting is not valid.
+            InvalidRequest: The name, the location or a setting is not valid.
         """
         check_bucket_name(name)
+        check_location(location)
         with self._lock:
             if name in self._catalog.buckets:
                 raise Conflict("Your previous request to create the named bucket succeeded and you already own it.")
@@ -67,6 +70,7 @@ class BucketStore:
                     wanted, {"objectRetention": {"mode": "Enabled"}} if object_retention else {}, now
                 ),
             )
+            bucket = lists.given_to(bucket)
             self._catalog.put_bucket(bucket)
             return bucket
 
@@ -78,9 +82,10 @@ class BucketStore:
             return self.create_bucket(name, location=location, settings=settings)
 
     def bucket(self, name: str) -> Bucket:
-        """Return a bucket. Raises ``NotFound``."""
+        """Return a bucket. Raises ``NotFound``, or ``InvalidRequest`` if no bucket can have the name."""
         with self._lock:
             if name not in self._catalog.buckets:
+                check_bucket_name(name)
                 raise NotFound("The specified bucket does not exist.")
             bucket: Bucket = self._catalog.buckets[name]
             return bucket
@@ -102,18 +107,20 @@ class BucketStore:
         conditions: Preconditions = NO_PRECONDITIONS,
         *,
         replace_all: bool = False,
+        lists: BucketLists = NO_LISTS,
     ) -> Bucket:
-        """Change settings of a bucket, or replace all of them (``replace_all``).
+        """Change settings of a bucket, or replace all of them (``replace_all``), and its access control lists.
 
         Raises ``NotFound``, ``InvalidRequest``, ``PreconditionFailed`` or ``Forbidden``.
         """
         with self._lock:
             bucket = self.bucket(name)
             conditions.check_write(bucket)
+            check_unchangeable(bucket, settings)
             now = self._clock.now()
             wanted = patched_settings({} if replace_all else bucket.settings, settings)
             wanted = with_enforcement(wanted, bucket.settings, now)
-            return self._change_bucket(bucket, with_policies(wanted, bucket.settings, now))
+            return self._change_bucket(bucket, with_policies(wanted, bucket.settings, now), lists)
 
     def lock_retention(self, name: str, conditions: Preconditions) -> Bucket:
         """Lock the retention policy of a bucket, so that it can only be made longer.
@@ -135,12 +142,9 @@ class BucketStore:
     ) -> Bucket:
         """Replace the access control lists or the policy of a bucket. Raises ``NotFound`` or ``PreconditionFailed``."""
         with self._lock:
-            bucket = self.bucket(name)
-            check_not_public(bucket, (*(acl or ()), *(default_object_acl or ())))
+            bucket = BucketLists(acl, default_object_acl).given_to(self.bucket(name))
             changed = replace(
                 bucket,
-                acl=bucket.acl if acl is None else acl,
-                default_object_acl=bucket.default_object_acl if default_object_acl is None else default_object_acl,
                 policy=bucket.policy if policy is None else policy,
                 metageneration=bucket.metageneration + 1,
                 updated=self._clock.now(),
@@ -148,10 +152,11 @@ class BucketStore:
             self._catalog.put_bucket(changed)
             return changed
 
-    def _change_bucket(self, bucket: Bucket, settings: Mapping[str, Any]) -> Bucket:
+    def _change_bucket(self, bucket: Bucket, settings: Mapping[str, Any], lists: BucketLists = NO_LISTS) -> Bucket:
         changed = replace(
             bucket, settings=settings, metageneration=bucket.metageneration + 1, updated=self._clock.now()
         )
+        changed = lists.given_to(changed)
         self._catalog.put_bucket(changed)
         if bucket.settings.get("retentionPolicy") != settings.get("retentionPolicy"):
             # A policy applies to the objects that exist, too.

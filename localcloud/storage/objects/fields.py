@@ -25,6 +25,8 @@ HEADER_OF_FIELD = {
 PROTECTION = ("temporaryHold", "eventBasedHold", "retention")
 # The size of metadata is the number of bytes in its keys and values: https://cloud.google.com/storage/quotas#objects
 _MOST_METADATA_BYTES = 8192
+# https://cloud.google.com/storage/docs/metadata#content-language
+_LONGEST_LANGUAGE = 100
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class ObjectFields:
         for name in HEADER_OF_FIELD:
             if name in resource:
                 headers[name] = _text(resource, name)
+        if len(headers.get("contentLanguage", "")) > _LONGEST_LANGUAGE:
+            raise InvalidRequest(f"Invalid value for field contentLanguage: longer than {_LONGEST_LANGUAGE} characters")
         patched = replace(self, headers={name: value for name, value in headers.items() if value})
         if "contentType" in resource:
             patched = replace(patched, content_type=_text(resource, "contentType") or None)

@@ -1,6 +1,7 @@
-"""The rules for names of buckets and objects.
+"""The rules for names of buckets and objects, and for the locations of buckets.
 
-Rules: https://cloud.google.com/storage/docs/buckets#naming and https://cloud.google.com/storage/docs/objects#naming
+Rules: https://cloud.google.com/storage/docs/buckets#naming, https://cloud.google.com/storage/docs/objects#naming and
+https://cloud.google.com/storage/docs/locations
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import re
 from localcloud.storage.objects.errors import InvalidRequest, Required
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]*[a-z0-9]")
+_GOOGLE = re.compile(r"g[o0][o0]g(le|1e)|^goog")
+# The form of all locations; a list of their names would be out of date with each new region.
+_LOCATION = re.compile(r"US|EU|ASIA|ASIA\d|EUR\d|NAM\d|[A-Z]+-[A-Z]+\d+")
 _IP_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 _LONGEST_BUCKET_LABEL = 63
 _LONGEST_DOTTED_BUCKET = 222
@@ -26,11 +30,20 @@ def check_bucket_name(name: object) -> str:
         and 3 <= len(name) <= _LONGEST_DOTTED_BUCKET
         and all(0 < len(label) <= _LONGEST_BUCKET_LABEL for label in name.split("."))
         and not _IP_ADDRESS.fullmatch(name)
-        and not name.startswith("goog")
+        and not _GOOGLE.search(name)
     )
     if not well_formed:
         raise InvalidRequest(f"Invalid bucket name: '{name}'")
     return str(name)
+
+
+def check_location(location: str) -> None:
+    """Raise ``InvalidRequest`` if a bucket cannot be in ``location``."""
+    if not _LOCATION.fullmatch(location.upper()):
+        raise InvalidRequest(
+            f"The specified location constraint is not valid: {location!r} is not a region, such as us-central1, a"
+            " dual-region or a multi-region."
+        )
 
 
 def check_object_name(name: object) -> str:

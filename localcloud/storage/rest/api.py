@@ -63,8 +63,11 @@ def preconditions_of(call: Call) -> Preconditions:
 
 
 def is_true(call: Call, parameter: str) -> bool:
-    """Return whether a query parameter is ``true``."""
-    return call.query.get(parameter, "").lower() == "true"
+    """Return whether a query parameter is ``true``. Raises ``InvalidRequest`` if it is neither that nor ``false``."""
+    value = call.query.get(parameter, "")
+    if value.lower() not in ("true", "false", ""):
+        raise InvalidRequest(f"Invalid value for parameter {parameter}: {value!r} is not true or false")
+    return value.lower() == "true"
 
 
 def shows_lists(call: Call, *, by_default: bool) -> bool:

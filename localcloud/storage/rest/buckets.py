@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, Route
-from localcloud.storage.objects.access import (
-    BUCKET_ROLES,
-    OBJECT_ROLES,
-    PREDEFINED_BUCKET_ACLS,
-    PREDEFINED_OBJECT_ACLS,
-    acl_fields,
-    check_not_uniform,
-    predefined_acl,
-    read_acl,
-)
+from localcloud.storage.objects.access import BucketLists, acl_fields
 from localcloud.storage.objects.errors import InvalidRequest, NotFound, NotImplementedHere, Required
 from localcloud.storage.objects.resources import PROJECT_NUMBER, Bucket
 from localcloud.storage.objects.store import ObjectStore
@@ -59,6 +49,7 @@ class BucketApi:
         ]
 
     async def _insert(self, call: Call) -> Response:
+        _check_project(call)
         resource = call.json()
         location = resource.get("location") or "US"
         if not isinstance(location, str):
@@ -70,11 +61,12 @@ class BucketApi:
             location=location,
             settings=resource,
             object_retention=is_true(call, "enableObjectRetention"),
+            lists=BucketLists.of_request(resource, call.query),
         )
-        has_lists = "acl" in resource or "defaultObjectAcl" in resource
-        return self._answer(call, self._with_lists(call, bucket, resource), with_lists=has_lists)
+        return self._answer(call, bucket, with_lists="acl" in resource or "defaultObjectAcl" in resource)
 
     async def _list(self, call: Call) -> Response:
+        _check_project(call)
         _check_not_soft_deleted(call)
         buckets = self._store.buckets(call.query.get("prefix", ""))
         # A page token is the name at which its page begins.
@@ -105,24 +97,13 @@ class BucketApi:
     def _change(self, call: Call, *, replace_all: bool) -> Response:
         resource = call.json()
         changed = self._store.patch_bucket(
-            call.names["bucket"], resource, preconditions_of(call), replace_all=replace_all
+            call.names["bucket"],
+            resource,
+            preconditions_of(call),
+            replace_all=replace_all,
+            lists=BucketLists.of_request(resource, call.query),
         )
-        return self._answer(call, self._with_lists(call, changed, resource), with_lists=True)
-
-    def _with_lists(self, call: Call, bucket: Bucket, resource: Mapping[str, Any]) -> Bucket:
-        """Give a bucket the access control lists in a request, if there are any. Raises ``InvalidRequest``."""
-        acl = predefined_acl(call.query.get("predefinedAcl"), PREDEFINED_BUCKET_ACLS, "predefinedAcl")
-        default = predefined_acl(
-            call.query.get("predefinedDefaultObjectAcl"), PREDEFINED_OBJECT_ACLS, "predefinedDefaultObjectAcl"
-        )
-        if acl is None and resource.get("acl") is not None:
-            acl = read_acl(resource["acl"], BUCKET_ROLES)
-        if default is None and resource.get("defaultObjectAcl") is not None:
-            default = read_acl(resource["defaultObjectAcl"], OBJECT_ROLES)
-        if acl is None and default is None:
-            return bucket
-        check_not_uniform(bucket, "update")
-        return self._store.set_access(bucket.name, acl=acl, default_object_acl=default)
+        return self._answer(call, changed, with_lists=True)
 
     def _answer(self, call: Call, bucket: Bucket, *, with_lists: bool) -> Response:
         return resource_response(call, _resource(call, bucket, with_lists=with_lists))
@@ -158,6 +139,11 @@ class BucketApi:
     async def _service_account(self, call: Call) -> Response:
         address = f"service-{PROJECT_NUMBER}@gs-project-accounts.iam.gserviceaccount.com"
         return resource_response(call, {"kind": "storage#serviceAccount", "email_address": address})
+
+
+def _check_project(call: Call) -> None:
+    if not call.query.get("project"):
+        raise Required("Required parameter: project")
 
 
 def _check_not_soft_deleted(call: Call) -> None:

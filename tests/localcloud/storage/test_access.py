@@ -104,7 +104,7 @@ def test_the_projection_decides_whether_lists_are_shown(world: StorageWorld) -> 
     for path, by_default in (
         (f"/storage/v1/b/{BUCKET}", False),
         (f"/storage/v1/b/{BUCKET}/o/a", False),
-        ("/storage/v1/b", False),
+        ("/storage/v1/b?project=local-project", False),
         (f"/storage/v1/b/{BUCKET}/o", False),
     ):
         for projection, shown in (({}, by_default), ({"projection": "full"}, True), ({"projection": "noAcl"}, False)):

@@ -241,7 +241,7 @@ def test_an_object_with_a_retention_of_its_own_stays_until_then(world: StorageWo
     ],
 )
 def test_a_policy_that_is_out_of_range_is_refused(world: StorageWorld, field: str, value: dict[str, str]) -> None:
-    answer = world.call("POST", "/storage/v1/b", json={"name": "other", field: value})
+    answer = world.call("POST", "/storage/v1/b?project=local-project", json={"name": "other", field: value})
     if value:
         assert (answer.status_code, field in answer.text or "retention" in answer.text) == (400, True)
     else:

@@ -504,6 +504,29 @@ def test_a_bucket_is_found_by_its_generation(world: StorageWorld) -> None:
     assert_rejected(world.call("GET", f"{path}?generation=1"), 404, "notFound")
 
 
-@pytest.mark.parametrize("path", ["/storage/v1/b", f"/storage/v1/b/{BUCKET}/o"])
+@pytest.mark.parametrize("path", ["/storage/v1/b?project=local-project", f"/storage/v1/b/{BUCKET}/o"])
 def test_a_page_of_a_negative_size_is_rejected(world: StorageWorld, path: str) -> None:
-    assert_rejected(world.call("GET", f"{path}?maxResults=-1"), 400, "invalid")
+    assert_rejected(world.call("GET", path, params={"maxResults": "-1"}), 400, "invalid")
+
+
+@pytest.mark.parametrize(
+    "method,path,body,reason",
+    [
+        ("GET", "/storage/v1/b", None, "required"),
+        ("POST", "/storage/v1/b", {"name": "other"}, "required"),
+        ("POST", "/storage/v1/b?project=p", {"name": "my-google-films"}, "invalid"),
+        ("POST", "/storage/v1/b?project=p", {"name": "g00gle-films"}, "invalid"),
+        ("POST", "/storage/v1/b?project=p", {"name": "other", "location": "MARS"}, "invalid"),
+        ("POST", "/storage/v1/b?project=p", {"name": "other", "acl": [{"entity": "me", "role": "OWNER"}]}, "invalid"),
+        ("POST", "/storage/v1/b?project=p&predefinedAcl=mine", {"name": "other"}, "invalid"),
+        ("PATCH", f"/storage/v1/b/{BUCKET}?predefinedAcl=mine", {"labels": {"team": "films"}}, "invalid"),
+        ("GET", "/storage/v1/b/No_Such!", None, "invalid"),
+        ("GET", f"/storage/v1/b/{BUCKET}/o?versions=perhaps", None, "invalid"),
+    ],
+)
+def test_a_wrong_request_for_a_bucket_changes_nothing(
+    world: StorageWorld, method: str, path: str, body: object, reason: str
+) -> None:
+    before = world.store.buckets()
+    assert_rejected(world.call(method, path, json=body), 400, reason)
+    assert world.store.buckets() == before

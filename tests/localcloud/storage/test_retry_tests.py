@@ -74,8 +74,8 @@ def test_a_test_is_listed_and_deleted(world: StorageWorld) -> None:
     assert [test["id"] for test in world.call("GET", "/retry_tests").json()["retry_test"]] == [first, second]
     assert world.call("DELETE", f"/retry_test/{first}").status_code == 200
     assert world.call("GET", f"/retry_test/{first}").status_code == 404
-    assert call(world, first, "GET", "/storage/v1/b").status_code == 404
-    assert call(world, second, "GET", "/storage/v1/b").status_code == 503
+    assert call(world, first, "GET", "/storage/v1/b?project=local-project").status_code == 404
+    assert call(world, second, "GET", "/storage/v1/b?project=local-project").status_code == 503
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_a_test_that_cannot_be_carried_out_is_refused(
 def test_a_connection_is_reset(world: StorageWorld) -> None:
     test = create(world, "storage.buckets.list", "return-reset-connection")
     with pytest.raises(requests.ConnectionError):
-        call(world, test, "GET", "/storage/v1/b")
-    assert call(world, test, "GET", "/storage/v1/b").status_code == 200
+        call(world, test, "GET", "/storage/v1/b?project=local-project")
+    assert call(world, test, "GET", "/storage/v1/b?project=local-project").status_code == 200
 
 
 @pytest.mark.parametrize("instruction", ["return-broken-stream", "return-broken-stream-after-256K"])
@@ -231,4 +231,4 @@ def test_without_the_switch_the_header_has_no_effect(stage: Stage, tmp_path: Pat
     with storage_world(stage, tmp_path / "storage") as world:
         answer = world.call("POST", "/retry_test", json={"instructions": {"storage.buckets.list": ["return-503"]}})
         assert (answer.status_code, "--retry-tests" in answer.text) == (501, True)
-        assert call(world, "any", "GET", "/storage/v1/b").status_code == 200
+        assert call(world, "any", "GET", "/storage/v1/b?project=local-project").status_code == 200

@@ -20,7 +20,7 @@ from localcloud.storage.objects.unsupported import (
     UNSUPPORTED_RESOURCES,
     UNSUPPORTED_SETTINGS,
 )
-from tests.localcloud.storage.world import BUCKET, Stage, StorageWorld, storage_world
+from tests.localcloud.storage.world import BUCKET, PROJECT, Stage, StorageWorld, storage_world
 from tests.paths import ROOT
 
 
@@ -100,8 +100,11 @@ def test_a_field_of_an_object_that_is_not_carried_out_is_refused_by_name(world: 
 @pytest.mark.parametrize("path", UNSUPPORTED_SETTINGS)
 def test_a_setting_that_is_not_carried_out_is_refused_by_name(world: StorageWorld, path: str) -> None:
     group, field = path.split(".")
-    for method, where in (("PATCH", f"/storage/v1/b/{BUCKET}"), ("POST", "/storage/v1/b")):
-        status, message = refusal(world, method, where, json={"name": "other", group: {field: "x"}})
+    for method, where, name in (
+        ("PATCH", f"/storage/v1/b/{BUCKET}", BUCKET),
+        ("POST", f"/storage/v1/b?project={PROJECT}", "other"),
+    ):
+        status, message = refusal(world, method, where, json={"name": name, group: {field: "x"}})
         assert (status, path in message) == (501, True)
     assert "other" not in [bucket.name for bucket in world.store.buckets()]
     assert world.call("PATCH", f"/storage/v1/b/{BUCKET}", json={group: {field: None}}).status_code == 200
@@ -145,6 +148,8 @@ def test_an_ip_filter_is_kept_while_it_is_disabled(world: StorageWorld) -> None:
         ("labels", {"team": "The News"}),
         ("labels", {f"label{number}": "" for number in range(65)}),
         ("encryption", {"googleManagedEncryptionEnforcementConfig": {"restrictionMode": "Some"}}),
+        ("location", "EUROPE-WEST1"),
+        ("name", "other"),
     ],
 )
 def test_a_setting_that_no_bucket_can_have_is_refused(world: StorageWorld, field: str, value: object) -> None:

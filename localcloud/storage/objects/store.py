@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from localcloud.base.clock import Clock
-from localcloud.storage.objects.access import (
-    check_not_public,
-    check_not_uniform,
-    default_acl_of_objects,
-    owner_of_objects,
-    with_owner,
-)
-from localcloud.storage.objects.bucket_store import BucketStore
+from localcloud.storage.objects.access import owner_of_objects
 from localcloud.storage.objects.catalog import Catalog
 from localcloud.storage.objects.contents import Content, ContentDirectory, ContentWriter
-from localcloud.storage.objects.customer_keys import check_encryption, check_key
+from localcloud.storage.objects.customer_keys import check_encryption
 from localcloud.storage.objects.errors import InvalidRequest, NotFound
 from localcloud.storage.objects.events import EventQueue, Listener
 from localcloud.storage.objects.fields import ObjectFields
-from localcloud.storage.objects.listing import ListQuery, Page, list_page
+from localcloud.storage.objects.generations import (
+    DEFAULT_CONTENT_TYPE,
+    check_fields_fit,
+    check_storage_class,
+    new_generation,
+    with_fields,
+)
 from localcloud.storage.objects.naming import check_object_name
 from localcloud.storage.objects.past_generations import PastGenerations
 from localcloud.storage.objects.preconditions import NO_PRECONDITIONS, Preconditions
 from localcloud.storage.objects.quota import WriteQuota
+from localcloud.storage.objects.reading import ReadableStore
 from localcloud.storage.objects.resources import (
     FINALIZED,
     METADATA_UPDATED,
@@ -35,21 +35,12 @@ from localcloud.storage.objects.resources import (
     StorageEvent,
     StoredObject,
 )
-from localcloud.storage.objects.retention import (
-    check_removable,
-    keeps_versions,
-    retention_end,
-    with_holds,
-)
-
-# The store has a method called ``list``, which hides the type of that name.
-Objects = list[StoredObject]
+from localcloud.storage.objects.retention import check_removable, keeps_versions
 
 _PIECE = 1 << 20
-_DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 
-class ObjectStore(BucketStore):
+class ObjectStore(ReadableStore):
     """Buckets and their objects, kept in a directory. Every method may be called from any thread.
 
     Changes are atomic: no caller sees half of one.
@@ -61,75 +52,9 @@ class ObjectStore(BucketStore):
         catalog = Catalog(directory / "catalog.sqlite")
         contents.sweep({stored.content for stored in catalog.every_object()})
         self._events = EventQueue()
-        super().__init__(catalog, PastGenerations(catalog, contents, self._events), clock)
-        self._contents = contents
+        super().__init__(catalog, PastGenerations(catalog, contents, self._events), contents, clock)
         self._quota = WriteQuota()
         self._owner = owner_of_objects(account)
-
-    # Reading objects
-
-    def get(self, bucket: str, name: str, generation: int | None = None) -> StoredObject:
-        """Return the live object of that name, or the ``generation`` that is given. Raises ``NotFound``."""
-        with self._lock:
-            stored = self._live(bucket, name)
-            if generation is not None and (stored is None or stored.generation != generation):
-                stored = self._past.noncurrent(bucket, name, generation)
-            if stored is None:
-                raise NotFound(f"No such object: {bucket}/{name}")
-            return stored
-
-    def get_soft_deleted(self, bucket: str, name: str, generation: int) -> StoredObject:
-        """Return a generation that was deleted and can be restored. Raises ``NotFound``."""
-        with self._lock:
-            self.bucket(bucket)
-            return self._past.soft_deleted(bucket, name, generation, self._clock.now())
-
-    def list(self, bucket: str, prefix: str = "") -> Objects:
-        """Return the live objects with ``prefix``, sorted by name. Raises ``NotFound``."""
-        with self._lock:
-            self.bucket(bucket)
-            objects = self._catalog.objects(bucket)
-            return list_page(objects, ListQuery(prefix=prefix, max_results=len(objects))).items
-
-    def page(self, bucket: str, query: ListQuery) -> Page:
-        """Return one page of a list. Raises ``NotFound`` or ``InvalidRequest``."""
-        with self._lock:
-            self.bucket(bucket)
-            if query.versions or query.soft_deleted:
-                objects = self._past.all_of(bucket, self._clock.now(), soft_deleted=query.soft_deleted)
-                return list_page(objects, query)
-            return list_page(self._catalog.objects(bucket), query)
-
-    def open(self, stored: StoredObject, *, key_hash: str | None = None) -> BinaryIO:
-        """Open the content of ``stored``, which stays readable after its object is replaced or deleted.
-
-        Args:
-            stored: The object.
-            key_hash: The hash of the customer-supplied encryption key that the caller gave.
-
-        Raises:
-            NotFound: That generation is gone.
-            CustomerKeyProblem: The object needs another key.
-        """
-        check_key(stored.key_hash, key_hash)
-        try:
-            return self._contents.open(stored.content)
-        except FileNotFoundError:
-            raise NotFound(f"No such object: {stored.bucket}/{stored.name}") from None
-
-    def open_live(
-        self, bucket: str, name: str, generation: int | None = None, *, key_hash: str | None = None
-    ) -> tuple[StoredObject, BinaryIO]:
-        """Return an object as ``get`` does and its content as ``open`` does, read atomically."""
-        with self._lock:
-            stored = self.get(bucket, name, generation)
-            return stored, self.open(stored, key_hash=key_hash)
-
-    def read(self, bucket: str, name: str) -> bytes:
-        """Return the content of the live object. Raises ``NotFound``."""
-        _, content = self.open_live(bucket, name)
-        with content:
-            return content.read()
 
     # Writing objects
 
@@ -139,7 +64,7 @@ class ObjectStore(BucketStore):
         name: str,
         data: bytes | BinaryIO,
         *,
-        content_type: str = _DEFAULT_CONTENT_TYPE,
+        content_type: str = DEFAULT_CONTENT_TYPE,
         metadata: dict[str, str] | None = None,
     ) -> StoredObject:
         """Write a whole object. Raises ``NotFound`` if the bucket does not exist."""
@@ -260,29 +185,12 @@ class ObjectStore(BucketStore):
             conditions.check_write(stored)
             before = ObjectFields() if replace_all else ObjectFields.of(stored)
             fields = before.patched(resource).with_predefined_acl(predefined_acl)
-            if fields.storage_class not in (None, stored.storage_class):
-                raise InvalidRequest(
-                    f"The storage class of an object cannot be changed from {stored.storage_class} to"
-                    f" {fields.storage_class}; rewrite the object."
-                )
+            check_storage_class(stored, fields)
             in_bucket = self.bucket(bucket)
-            if fields.acl is not None:
-                check_not_uniform(in_bucket, "update")
-                check_not_public(in_bucket, fields.acl)
+            check_fields_fit(in_bucket, fields, "update")
             now = self._clock.now()
             self._quota.take(bucket, name, now)
-            changed = with_holds(in_bucket, stored, fields.protection, now, override=override_retention)
-            changed = replace(
-                changed,
-                content_type=fields.content_type or _DEFAULT_CONTENT_TYPE,
-                metadata=dict(fields.metadata),
-                headers=dict(fields.headers),
-                custom_time=fields.custom_time,
-                metageneration=stored.metageneration + 1,
-                updated=now,
-                acl=stored.acl if fields.acl is None else with_owner(fields.acl, stored.owner or self._owner),
-                retained_until=retention_end(in_bucket, changed),
-            )
+            changed = with_fields(in_bucket, stored, fields, now, self._owner, override_retention=override_retention)
             if stored.deleted is None:
                 self._catalog.put_object(changed)
             else:
@@ -357,54 +265,20 @@ class ObjectStore(BucketStore):
         with self._lock:
             self._catalog.close()
 
-    def _live(self, bucket: str, name: str) -> StoredObject | None:
-        self.bucket(bucket)
-        stored: StoredObject | None = self._catalog.objects(bucket).get(name)
-        return stored
-
-    def _default_storage_class(self, bucket: str) -> str:
-        storage_class: str = self._catalog.buckets[bucket].settings.get("storageClass", "STANDARD")
-        return storage_class
-
     def _put(
         self, bucket: str, name: str, content: Content, fields: ObjectFields, component_count: int | None
     ) -> StoredObject:
         """Make a new generation live, under the lock."""
         now = self._clock.now()
         in_bucket = self.bucket(bucket)
-        if fields.acl is not None:
-            check_not_uniform(in_bucket, "insert")
-            check_not_public(in_bucket, fields.acl)
+        check_fields_fit(in_bucket, fields, "insert")
         check_encryption(in_bucket, fields.key_hash)
         replaced = self._live(bucket, name)
         if replaced is not None:
             self._check_removable(replaced)
         self._quota.take(bucket, name, now)
-        stored = StoredObject(
-            bucket=bucket,
-            name=name,
-            generation=self._catalog.next_generation(now),
-            metageneration=1,
-            size=content.size,
-            # A composed object has a type only if the caller gives one.
-            content_type=fields.content_type or (_DEFAULT_CONTENT_TYPE if component_count is None else ""),
-            crc32c=content.crc32c,
-            md5=(content.md5 or None) if component_count is None else None,
-            created=now,
-            updated=now,
-            content=content.id,
-            metadata=dict(fields.metadata),
-            headers=dict(fields.headers),
-            storage_class=fields.storage_class or self._default_storage_class(bucket),
-            component_count=component_count,
-            custom_time=fields.custom_time,
-            key_hash=fields.key_hash,
-            acl=with_owner(default_acl_of_objects(in_bucket) if fields.acl is None else fields.acl, self._owner),
-            owner=self._owner,
-            event_based_hold=True if in_bucket.settings.get("defaultEventBasedHold") else None,
-        )
-        stored = with_holds(in_bucket, stored, fields.protection, now)
-        stored = replace(stored, retained_until=retention_end(in_bucket, stored))
+        generation = self._catalog.next_generation(now)
+        stored = new_generation(in_bucket, name, content, fields, component_count, generation, now, self._owner)
         kept = self._past.kept(replaced, now) if replaced is not None else None
         self._catalog.put_object(stored, past=kept)
         self._events.add(StorageEvent(FINALIZED, stored))

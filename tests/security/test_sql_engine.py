@@ -11,7 +11,7 @@ from bqemulator.api.dependencies import AppContext
 
 from localcloud.base.clock import SystemClock
 from localcloud.bigquery.tables.context import close_context, engine_of, open_context
-from localcloud.bigquery.tables.file_database import file_database
+from localcloud.bigquery.tables.files.file_database import file_database
 
 SECRET = "the content of a file"
 

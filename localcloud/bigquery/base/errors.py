@@ -8,6 +8,7 @@ The reasons and their HTTP status: https://cloud.google.com/bigquery/docs/error-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from localcloud.base.api_errors import error_body
@@ -46,16 +47,24 @@ class QueryError(Exception):
         reason: A key of ``STATUS_BY_REASON``.
         location: Where the error is (``query``, a table, an object's name), or None.
         status: The HTTP status of a response that reports this error.
+        causes: Further entries of a job's ``errors``, such as those of bad rows.
     """
 
     def __init__(
-        self, message: str, *, reason: str = "invalidQuery", location: str | None = None, status: int | None = None
+        self,
+        message: str,
+        *,
+        reason: str = "invalidQuery",
+        location: str | None = None,
+        status: int | None = None,
+        causes: Sequence[dict[str, Any]] = (),
     ) -> None:
         """Create the error; the default ``status`` is the one of the ``reason``."""
         super().__init__(message)
         self.message = message
         self.reason = reason
         self.location = location
+        self.causes = list(causes)
         self.status: int = status if status is not None else STATUS_BY_REASON.get(reason, 400)
 
     def error_proto(self) -> dict[str, Any]:

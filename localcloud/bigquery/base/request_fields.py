@@ -70,33 +70,24 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
     "JobConfigurationLoad": RequestFields(
         "load job",
         _names(
-            "allowJaggedRows allowQuotedNewlines autodetect clustering createDisposition destinationTable encoding"
-            " fieldDelimiter ignoreUnknownValues maxBadRecords nullMarker parquetOptions quote rangePartitioning schema"
-            " schemaUpdateOptions skipLeadingRows sourceFormat sourceUris timePartitioning writeDisposition"
+            "allowJaggedRows allowQuotedNewlines autodetect clustering columnNameCharacterMap createDisposition dateFormat"
+            " datetimeFormat decimalTargetTypes destinationTable encoding fieldDelimiter ignoreUnknownValues maxBadRecords"
+            " nullMarker nullMarkers parquetOptions preserveAsciiControlCharacters quote rangePartitioning schema"
+            " schemaUpdateOptions skipLeadingRows sourceColumnMatch sourceFormat sourceUris timeFormat timePartitioning"
+            " timeZone timestampFormat useAvroLogicalTypes writeDisposition"
         ),
-        {
-            "destinationEncryptionConfiguration": _ENCRYPTED,
-            "useAvroLogicalTypes": "logical types of Avro are always used",
-        },
+        {"destinationEncryptionConfiguration": _ENCRYPTED},
         _refused(
-            "connectionProperties copyFilesOnly createSession dateFormat datetimeFormat decimalTargetTypes"
-            " destinationTableProperties hivePartitioningOptions jsonExtension nullMarkers preserveAsciiControlCharacters"
-            " projectionFields referenceFileSchemaUri schemaInline schemaInlineFormat timeFormat"
-            " timestampFormat"
+            "connectionProperties copyFilesOnly createSession destinationTableProperties hivePartitioningOptions jsonExtension"
+            " projectionFields referenceFileSchemaUri schemaInline schemaInlineFormat"
         )
-        | {
-            "columnNameCharacterMap": ("COLUMN_NAME_CHARACTER_MAP_UNSPECIFIED", "STRICT"),
-            "fileSetSpecType": ("FILE_SET_SPEC_TYPE_FILE_SYSTEM_MATCH",),
-            "sourceColumnMatch": ("SOURCE_COLUMN_MATCH_UNSPECIFIED",),
-            "timeZone": ("UTC",),
-            "timestampTargetPrecision": ([6],),
-        },
+        | {"fileSetSpecType": ("FILE_SET_SPEC_TYPE_FILE_SYSTEM_MATCH",), "timestampTargetPrecision": ([6],)},
     ),
     "ParquetOptions": RequestFields(
         "load job's parquetOptions",
-        frozenset(),
+        _names("mapTargetType"),
         {"enableListInference": "lists are always inferred"},
-        _refused("enumAsString") | {"mapTargetType": ("MAP_TARGET_TYPE_UNSPECIFIED",)},
+        _refused("enumAsString"),
     ),
     "JobConfigurationExtract": RequestFields(
         "extract job",
@@ -193,9 +184,8 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
     ),
     "TableDataInsertAllRequest": RequestFields(
         "tabledata.insertAll",
-        _names("ignoreUnknownValues rows skipInvalidRows"),
+        _names("ignoreUnknownValues rows skipInvalidRows templateSuffix"),
         {"kind": "the service sets it", "traceId": "there are no traces"},
-        _refused("templateSuffix"),
     ),
 }
 """The fields that a caller can set, by the name of the schema."""

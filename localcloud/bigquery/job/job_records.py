@@ -25,6 +25,7 @@ def record_of(job: Job) -> dict[str, Any]:
         "request": job.request,
         "statistics": job.statistics,
         "error": vars(job.error) if job.error is not None else None,
+        "warnings": job.warnings,
         "written": job.written,
         "scripted": job.scripted,
     }
@@ -38,6 +39,7 @@ def job_of(record: dict[str, Any]) -> Job:
     job.session_id = record["session"]
     job.request = (record["request"][0], record["request"][1]) if record["request"] is not None else None
     job.statistics = record["statistics"]
+    job.warnings = record.get("warnings", [])
     job.written = record["written"]
     job.scripted = record["scripted"]
     if record["started"] is not None:

@@ -87,6 +87,7 @@ class Job:
         parent: The id of the script's job that this job is a child of, or None.
         state: PENDING, RUNNING or DONE.
         error: Why the job failed, or None.
+        warnings: Errors that did not make the job fail, such as bad rows that it may leave out.
         statistics: The REST ``JobStatistics`` without the times.
         result: The rows of a query, or None.
         written: How many rows the job has written into tables, or None if that is not known.
@@ -115,6 +116,7 @@ class Job:
         self.started: datetime | None = None
         self.ended: datetime | None = None
         self.error: QueryError | None = None
+        self.warnings: list[dict[str, Any]] = []
         self.statistics: dict[str, Any] = {}
         self.result: Rows | None = None
         self.written: int | None = None
@@ -200,7 +202,9 @@ class Job:
         status: dict[str, Any] = {"state": self.state}
         if self.state == DONE and self.error is not None:
             status["errorResult"] = self.error.error_proto()
-            status["errors"] = [self.error.error_proto()]
+            status["errors"] = [self.error.error_proto(), *self.error.causes]
+        elif self.state == DONE and self.warnings:
+            status["errors"] = self.warnings
         return status
 
     def resource(self, *, full: bool = True) -> dict[str, Any]:

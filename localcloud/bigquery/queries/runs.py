@@ -57,7 +57,7 @@ from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Cancelled
-from localcloud.bigquery.tables.exporting import Export, export
+from localcloud.bigquery.tables.files.exporting import Export, export
 from localcloud.bigquery.tables.results import (
     NO_ROWS,
     AnonymousTables,

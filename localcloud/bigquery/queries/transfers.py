@@ -21,7 +21,7 @@ from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Engine, complete
-from localcloud.bigquery.tables.exporting import Export, export
+from localcloud.bigquery.tables.files.exporting import Export, export
 from localcloud.bigquery.tables.partitions import VISIBLE_COLUMNS, Partitions, split_decorator
 from localcloud.bigquery.tables.row_access import check_all_rows, sees_all_rows
 from localcloud.storage.objects.store import ObjectStore
@@ -54,7 +54,7 @@ class TransferJobs:
         target = TableName.of(options["destinationTable"], job.key.project)
         disposition = Disposition.of(options, write="WRITE_APPEND")
         loaded = self._loads.load(target, disposition, options, location=job.key.location, upload=job.upload)
-        job.statistics = {"load": loaded}
+        job.statistics, job.warnings = {"load": loaded.statistics}, loaded.problems
 
     # Extract
 

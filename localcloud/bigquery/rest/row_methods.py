@@ -5,10 +5,14 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+from bqemulator.catalog.models import TableMeta
 from bqemulator.domain.events import TableDataChanged
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
@@ -16,23 +20,28 @@ from localcloud.bigquery.base.request_fields import check_request
 from localcloud.bigquery.base.schema import (
     Field,
     arrow_schema_of,
+    columns_of,
     field_of,
     quote,
-    select_rows,
-    table_of,
 )
 from localcloud.bigquery.job.jobs import milliseconds
 from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.rest.rows import rest_rows
+from localcloud.bigquery.rest.streamed_rows import Row, read_rows, tables_of
 from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.sql.tables.partition_clauses import layout_of
 from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
 from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.partitions import Partitions, split_decorator
+from localcloud.bigquery.tables.dispositions import Disposition, Source
+from localcloud.bigquery.tables.files.loading import text_source
+from localcloud.bigquery.tables.partitions import VISIBLE_COLUMNS, Partitions, split_decorator
 from localcloud.bigquery.tables.results import AnonymousTables, RowsInMemory, RowsInTable, rows_in
 from localcloud.bigquery.tables.row_access import check_all_rows
 
 PARTITIONS_SUMMARY = "__PARTITIONS_SUMMARY__"
+# https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery#dataconsistency
+_IDS_KEPT = timedelta(minutes=1)
 # https://cloud.google.com/bigquery/docs/managing-partitioned-tables#get_partition_metadata
 SUMMARY_COLUMNS = (
     ("project_id", "VARCHAR"),
@@ -53,6 +62,8 @@ class RowMethods:
         self._destinations = destinations
         self._engine = destinations.engine
         self._catalog = destinations.context.catalog
+        self._ids: dict[tuple[TableName, str], datetime] = {}
+        self._ids_lock = threading.Lock()
 
     def check_list(self, table: TableName, user: str) -> None:
         """Raise ``QueryError`` if the rows of a table are outside BigQuery, or row access policies hide some from ``user``.
@@ -86,21 +97,64 @@ class RowMethods:
             time = partitions.time_of(partition)
         body = call.json()
         check_request("TableDataInsertAllRequest", body)
-        rows = [row.get("json") or {} for row in body.get("rows", [])]
-        if not rows:
+        given = body.get("rows") or []
+        if not given:
             raise QueryError("No rows present in the request.", reason="invalid")
+        if body.get("templateSuffix"):
+            name = self._made_of_template(name, existing, str(body["templateSuffix"]))
         fields = self._destinations.fields(name)
-        errors = _row_errors(fields, rows, ignore_unknown=bool(body.get("ignoreUnknownValues")))
-        if errors and not body.get("skipInvalidRows"):
+        read = read_rows(
+            fields, [row.get("json") or {} for row in given], ignore_unknown=bool(body.get("ignoreUnknownValues"))
+        )
+        if read.errors and not body.get("skipInvalidRows"):
             stopped = {"reason": "stopped", "location": "", "debugInfo": "", "message": ""}
-            entries = [{"index": index, "errors": errors.get(index, [stopped])} for index in range(len(rows))]
+            entries = [{"index": index, "errors": read.errors.get(index, [stopped])} for index in range(len(given))]
         else:
-            entries = [{"index": index, "errors": found} for index, found in errors.items()]
-            self._insert(name, fields, [row for index, row in enumerate(rows) if index not in errors], time)
+            entries = [{"index": index, "errors": found} for index, found in read.errors.items()]
+            new = self._new_rows(name, {index: given[index].get("insertId") for index in read.rows})
+            self._insert(name, fields, [read.rows[index] for index in new], time)
         response: dict[str, Any] = {"kind": "bigquery#tableDataInsertAllResponse"}
         if entries:
             response["insertErrors"] = entries
         return Response(200, response)
+
+    def _made_of_template(self, template: TableName, existing: TableMeta, suffix: str) -> TableName:
+        """Return the table with the suffix; create it like the template, unless it exists.
+
+        https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery#template-tables
+        """
+        name = TableName(template.project, template.dataset, template.table + suffix)
+        name.check()
+        with self._destinations.writing(name), self._engine.use(self._engine.cursor()):
+            if self._destinations.get(name) is None:
+                fields = self._destinations.fields(template)
+                partitions = Partitions.of(existing)
+                layout = layout_of(partitions.layout if partitions is not None else None)
+                rows = Source(
+                    f"SELECT {VISIBLE_COLUMNS} FROM {template.quoted} LIMIT 0",
+                    None,
+                    tuple(columns_of(fields)),
+                    tuple(fields),
+                )
+                self._destinations.write(name, rows, Disposition(layout=layout), location=self._location(name))
+        return name
+
+    def _location(self, name: TableName) -> str:
+        dataset = self._catalog.get_dataset(name.project, name.dataset)
+        return dataset.location if dataset is not None else "US"
+
+    def _new_rows(self, name: TableName, ids: Mapping[int, str | None]) -> list[int]:
+        """Return the rows whose ``insertId`` was not used in the last minute, which is how long BigQuery remembers it."""
+        now = self._destinations.context.clock.now()
+        with self._ids_lock:
+            self._ids = {key: used for key, used in self._ids.items() if now - used < _IDS_KEPT}
+            new = []
+            for index, insert_id in ids.items():
+                if not insert_id or (name, insert_id) not in self._ids:
+                    new.append(index)
+                if insert_id:
+                    self._ids[(name, insert_id)] = now
+        return new
 
     def list_rows(self, call: Call, names: dict[str, str]) -> Response:
         """Return rows of a table, or of a partition such as ``table$20260101``.
@@ -152,22 +206,20 @@ class RowMethods:
             body["pageToken"] = str(start + len(rows))
         return Response(200, body)
 
-    def _insert(self, name: TableName, fields: list[Field], rows: list[dict[str, Any]], time: str | None) -> None:
+    def _insert(self, name: TableName, fields: list[Field], rows: list[Row], time: str | None) -> None:
         """Insert rows; ``time`` is DuckDB's expression of their partition by ingestion time, None for the default."""
         if not rows:
             return
-        # A column that no row has gets its default value.
-        given = {column.lower() for row in rows for column in row}
-        fields = [f for f in fields if f["name"].lower() in given or not f.get("defaultValueExpression")]
-        columns = ", ".join(quote(f["name"]) for f in fields)
-        select = select_rows(fields, "streamed_rows")
-        if time is not None:
-            columns += f", {quote(PARTITION_TIME)}"
-            select = f"SELECT *, {time} FROM ({select})"
         cursor = self._engine.cursor()
-        cursor.register("streamed_rows", table_of(fields, rows))
-        with self._destinations.writing(name), self._engine.use(cursor):
-            self._engine.execute(f"INSERT INTO {name.quoted} ({columns}) {select}")
+        with self._destinations.writing(name), self._engine.use(cursor), self._engine.transaction():
+            for chosen, table in tables_of(fields, rows):
+                cursor.register("streamed_rows", table)
+                columns = ", ".join(quote(f["name"]) for f in chosen)
+                select = text_source(chosen, "streamed_rows").sql
+                if time is not None:
+                    columns += f", {quote(PARTITION_TIME)}"
+                    select = f"SELECT *, {time} FROM ({select})"
+                self._engine.execute(f"INSERT INTO {name.quoted} ({columns}) {select}")
         note_change(self._destinations, name)
 
 
@@ -201,37 +253,3 @@ def note_change(destinations: Destinations, name: TableName) -> None:
     context = destinations.context
     context.snapshots.drop_snapshots_for_table(name.project, name.dataset, name.table, include_user=False)
     context.events.publish(TableDataChanged(name.project, name.dataset, name.table))
-
-
-def _row_errors(
-    fields: list[Field], rows: list[dict[str, Any]], *, ignore_unknown: bool
-) -> dict[int, list[dict[str, Any]]]:
-    """Return the errors of each row that can't be stored, by the index of the row."""
-    known = {f["name"]: f for f in fields}
-    errors: dict[int, list[dict[str, Any]]] = {}
-
-    def note(index: int, location: str, message: str) -> None:
-        error = {"reason": "invalid", "location": location, "debugInfo": "", "message": message}
-        errors.setdefault(index, []).append(error)
-
-    for index, row in enumerate(rows):
-        for column in row.keys() - known.keys():
-            if not ignore_unknown:
-                note(index, column, f"no such field: {column}.")
-        for f in fields:
-            if f.get("mode") == "REQUIRED" and row.get(f["name"]) is None:
-                note(index, f["name"], f"Missing required field: {f['name']}.")
-    try:
-        table_of(fields, rows)
-    except (ValueError, TypeError, pa.ArrowException):
-        schema = arrow_schema_of(fields)
-        for index, row in enumerate(rows):
-            for column in row.keys() & known.keys():
-                try:
-                    table_of([known[column]], [row])
-                except (ValueError, TypeError, pa.ArrowException):
-                    kind = known[column]["type"].lower()
-                    note(index, column, f"Cannot convert value to {kind} (bad value): {row[column]}")
-        if not errors:
-            note(0, "", f"Cannot convert the rows to {schema.names}")
-    return errors

@@ -40,6 +40,7 @@ from localcloud.bigquery.tables.field_settings import definitions, has_settings
 from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest, split_decorator
 from localcloud.bigquery.tables.results import AnonymousTables
 from localcloud.bigquery.tables.schema_checks import check_layout, updated_schema
+from localcloud.bigquery.tables.widening import widen
 
 _UPDATES = frozenset({"ALLOW_FIELD_ADDITION", "ALLOW_FIELD_RELAXATION"})
 _SERVICE = "bigquery-service"
@@ -249,10 +250,7 @@ class TableMethods:
                     f"Provided Schema does not match Table {name}. Field {old['name']} is missing in new schema",
                     reason="invalid",
                 )
-        known = {f["name"].lower() for f in existing}
-        for column, kind in columns_of(updated_schema(name, existing, fields, _UPDATES)):
-            if column.lower() not in known:
-                self._engine.execute(f"ALTER TABLE {name.quoted} ADD COLUMN {quote(column)} {kind}")
+        widen(self._engine, name, existing, updated_schema(name, existing, fields, _UPDATES))
 
     def _described(self, call: Call, name: TableName, body: dict[str, Any]) -> Response:
         """Pass the other fields of a table resource to bqemulator, and return the table."""

@@ -25,7 +25,6 @@ from bqemulator.domain.events import TableDataChanged
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import (
     Field,
-    columns_of,
     field_of,
     quote,
     stored_type,
@@ -50,6 +49,7 @@ from localcloud.bigquery.tables.schema_checks import (
     reject_duplicates,
     updated_schema,
 )
+from localcloud.bigquery.tables.widening import widen
 
 # Datasets of results, whose columns may have any name.
 _OF_RESULTS = ("_anonymous_", "_session_")
@@ -232,11 +232,8 @@ class Destinations:
     ) -> tuple[TableMeta, int]:
         fields = [dict(f) for f in _table_to_rest(existing).get("schema", {}).get("fields", [])]
         fields = updated_schema(table, fields, source.schema(), disposition.updates, loaded=source.fields is not None)
-        known = {f["name"].lower() for f in _table_to_rest(existing)["schema"]["fields"]}
         columns = [quote(name) for name, _ in source.columns]
-        for name, kind in columns_of(fields):
-            if name.lower() not in known:
-                self.engine.execute(f"ALTER TABLE {table.quoted} ADD COLUMN {quote(name)} {kind}")
+        widen(self.engine, table, rest_fields(existing), fields)
         partitions = Partitions.of(existing)
         if disposition.write in ("WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA"):
             self.engine.execute(f"DELETE FROM {table.quoted}{self._where(existing, partition)}")

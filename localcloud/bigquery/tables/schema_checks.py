@@ -40,31 +40,48 @@ def updated_schema(
     Raises:
         QueryError: The rows do not fit. https://cloud.google.com/bigquery/docs/managing-table-schemas
     """
+    return _updated(table, existing, new, updates, prefix="", loaded=loaded)
+
+
+def _updated(
+    table: TableName,
+    existing: Sequence[Field],
+    new: Sequence[Field],
+    updates: frozenset[str],
+    *,
+    prefix: str,
+    loaded: bool,
+) -> list[Field]:
+    """Return the updated fields of a table, or of the record with the path ``prefix`` in it. Raises ``QueryError``."""
     by_name = {f["name"].lower(): f for f in new}
     fields = []
     for old in existing:
         other = by_name.pop(old["name"].lower(), None)
-        mode = old.get("mode", "NULLABLE")
+        path, mode = f"{prefix}{old['name']}", old.get("mode", "NULLABLE")
         if other is None:
             if mode == "REQUIRED":
-                raise _mismatch(table, f"Field {old['name']} is missing in new schema")
+                raise _mismatch(table, f"Field {path} is missing in new schema")
         else:
             before, after = legacy_type(old["type"]), legacy_type(other["type"])
             if before != after:
-                raise _mismatch(table, f"Field {old['name']} has changed type from {before} to {after}")
+                raise _mismatch(table, f"Field {path} has changed type from {before} to {after}")
             changed = other.get("mode") or "NULLABLE"
             if changed != mode and not (mode == "NULLABLE" and changed == "REQUIRED"):
                 relaxes = mode == "REQUIRED" and changed == "NULLABLE" and "ALLOW_FIELD_RELAXATION" in updates
                 if not relaxes:
-                    raise _mismatch(table, f"Field {old['name']} has changed mode from {mode} to {changed}")
+                    raise _mismatch(table, f"Field {path} has changed mode from {mode} to {changed}")
                 old = old | {"mode": "NULLABLE"}
+            if before == "RECORD":
+                inner, others = old.get("fields") or (), other.get("fields") or ()
+                old = old | {"fields": _updated(table, inner, others, updates, prefix=f"{path}.", loaded=loaded)}
         fields.append(old)
     for added in by_name.values():
+        path = f"{prefix}{added['name']}"
         if "ALLOW_FIELD_ADDITION" not in updates:
             raise QueryError(
-                f"Provided Schema does not match Table {table}. Cannot add fields (field: {added['name']})"
+                f"Provided Schema does not match Table {table}. Cannot add fields (field: {path})"
                 if loaded
-                else f"Invalid schema update. Cannot add fields (field: {added['name']})",
+                else f"Invalid schema update. Cannot add fields (field: {path})",
                 reason="invalid",
             )
         fields.append(added | {"mode": "REPEATED" if added.get("mode") == "REPEATED" else "NULLABLE"})

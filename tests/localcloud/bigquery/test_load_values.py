@@ -14,7 +14,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
-from localcloud.bigquery.tables.text_values import BadValue, stored_text
+from localcloud.bigquery.tables.files.text_values import BadValue, Reading, stored_text
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
 
 JSON = "NEWLINE_DELIMITED_JSON"
@@ -57,6 +57,9 @@ def rows(world: BigQueryWorld, table: str) -> list[tuple[Any, ...]]:
         (b'"1",""\n"",x\n', "CSV", {}, [(1, ""), (None, "x")], "0"),
         (b'1,""\n2,\nx,y\n', "CSV", {"max_bad_records": 1}, [(1, ""), (2, None)], "1"),
         (b'1,NA\n2,\n', "CSV", {"null_marker": "NA"}, [(1, None), (2, "")], "0"),
+        (b"1,NA\n-,x\n", "CSV", {"null_markers": ["NA", "-"]}, [(1, None), (None, "x")], "0"),
+        (b"b,a\nx,1\n", "CSV", {"source_column_match": "NAME", "skip_leading_rows": 1}, [(1, "x")], "0"),
+        (b'{"A":1,"B":"y"}\n', JSON, {}, [(1, "y")], "0"),
     ],
 )  # fmt: skip
 def test_options_decide_which_rows_are_stored(
@@ -74,6 +77,12 @@ def test_options_decide_which_rows_are_stored(
         (b"1,y\n2,y,z\n", "CSV", AB, r"Too many values in line. Found 3 column\(s\) while expected 2.*location 4"),
         (b'{"b":"y"}\n{"a":"x"}\n', JSON, AB, "position 10: Could not convert value to integer. Field: a; Value: x"),
         (b'{"a":1,"z":2}\n', JSON, AB, "No such field: z"),
+        (b'{"a":1.5}\n', JSON, AB, "Could not convert value to integer. Field: a; Value: 1.5"),
+        (b'{"r":{"a":1,"z":2}}\n', JSON, [bigquery.SchemaField("r", "RECORD", fields=AB)], "No such field: r.z"),
+        (b'{"x":[1,null]}\n', JSON, [bigquery.SchemaField("x", "INTEGER", "REPEATED")], "Only optional fields"),
+        (b'1,"a\nb"\n', "CSV", AB, "Missing close quote character"),
+        (b"1,a\0b\n", "CSV", AB, r"Bad character \(ASCII 0\)"),
+        (b"abcd\n", "CSV", [bigquery.SchemaField("x", "STRING", max_length=3)], "maximum length 3 but got .* 4"),
         (b'{"x":"yesterday"}', JSON, [bigquery.SchemaField("x", "TIMESTAMP")], "Could not convert value to timestamp"),
         (b"2020-13-01\n", "CSV", [bigquery.SchemaField("x", "DATE")], "Could not parse '2020-13-01' as DATE"),
         (b"9223372036854775808\n", "CSV", [bigquery.SchemaField("x", "INTEGER")], "as INT64"),
@@ -101,6 +110,7 @@ def test_a_value_that_is_not_valid_is_an_error_with_its_place(
         (JSON, b'{"x":"SGVs"}', "BYTES", b"Hel"),
         ("CSV", b"-inf\n", "FLOAT", float("-inf")),
         ("CSV", b"yes\n", "BOOLEAN", True),
+        (JSON, b'{"x":"{\\"a\\":1}"}', "JSON", '{"a":1}'),
     ],
 )  # fmt: skip
 def test_values_have_the_type_of_their_column(
@@ -123,9 +133,67 @@ def test_ranges_and_intervals_are_loaded(world: BigQueryWorld) -> None:
     assert found == [(dt.date(2020, 1, 1), None, 2, 4)]
 
 
-def test_columns_without_a_header_are_named_by_their_types(world: BigQueryWorld) -> None:
-    _, table = load(world, b"1,x\n2,y\n", "CSV", [], autodetect=True)
-    assert [field.name for field in world.client().get_table(table).schema] == ["int64_field_0", "string_field_1"]
+@pytest.mark.parametrize(
+    ("content", "options", "columns", "expected"),
+    [
+        (b"1,x\n2,y\n", {}, {"int64_field_0": "INTEGER", "string_field_1": "STRING"}, [(1, "x"), (2, "y")]),
+        (b"a,b\nc,d\n", {}, {"string_field_0": "STRING", "string_field_1": "STRING"}, [("a", "b"), ("c", "d")]),
+        (b"My Col,My Col\n1,2.5\n3,4\n", {}, {"My_Col": "INTEGER", "My_Col_1": "FLOAT"}, [(1, 2.5), (3, 4.0)]),
+        (b"My Col\n1\n", {"column_name_character_map": "V2"}, {"My Col": "INTEGER"}, [(1,)]),
+        (b'n|s\n007|""\n', {}, {"n": "INTEGER", "s": "STRING"}, [(7, "")]),
+        (
+            b"n,s\n1,x\n",
+            {"skip_leading_rows": 0},
+            {"string_field_0": "STRING", "string_field_1": "STRING"},
+            [("n", "s"), ("1", "x")],
+        ),
+        (
+            b"h\nd,b\n31.01.2020,true\n",
+            {"skip_leading_rows": 2, "date_format": "DD.MM.YYYY"},
+            {"d": "DATE", "b": "BOOLEAN"},
+            [(dt.date(2020, 1, 31), True)],
+        ),
+        ("n,s\n1,é\n".encode("utf-32-le"), {"encoding": "UTF-32LE"}, {"n": "INTEGER", "s": "STRING"}, [(1, "é")]),
+        (
+            b'{"n":"12","s":1}\n{"s":"x","l":[{"k":true}]}\n',
+            {"source_format": JSON},
+            {"n": "INTEGER", "s": "STRING", "l": "RECORD"},
+            [(12, "1", []), (None, "x", [{"k": True}])],
+        ),
+    ],
+)
+def test_the_schema_is_detected_in_the_first_rows(
+    world: BigQueryWorld, content: bytes, options: dict[str, Any], columns: dict[str, str], expected: list[Any]
+) -> None:
+    _, table = load(world, content, options.pop("source_format", "CSV"), [], autodetect=True, **options)
+    assert {field.name: field.field_type for field in world.client().get_table(table).schema} == columns
+    assert rows(world, table) == expected
+
+
+def test_files_without_a_schema_are_refused(world: BigQueryWorld) -> None:
+    with pytest.raises(exceptions.BadRequest, match="No schema specified on job or table"):
+        load(world, b"a,b\n1,2\n", "CSV", [])
+
+
+def test_bad_rows_are_among_the_errors_of_a_job_that_succeeds(world: BigQueryWorld) -> None:
+    config = bigquery.LoadJobConfig(schema=AB, max_bad_records=1)
+    job = world.client().load_table_from_file(io.BytesIO(b"1,x\ny,2\n"), f"{PROJECT}.loaded.some", job_config=config)
+    job.result()
+    assert (job.error_result, job.output_rows) == (None, 1)
+    assert "Could not parse 'y' as INT64" in job.errors[0]["message"]
+
+
+def test_fields_are_added_to_records(world: BigQueryWorld) -> None:
+    table = f"{PROJECT}.loaded.widened"
+    record = [bigquery.SchemaField("r", "RECORD", fields=fields) for fields in (AB[:1], AB)]
+    added = {"schema_update_options": ["ALLOW_FIELD_ADDITION"], "write_disposition": "WRITE_APPEND"}
+    for content, schema, options in ((b'{"r":{"a":1}}', record[0], {}), (b'{"r":{"b":"x"}}', record[1], added)):
+        config = bigquery.LoadJobConfig(schema=[schema], source_format=JSON, **options)
+        world.client().load_table_from_file(io.BytesIO(content), table, job_config=config).result()
+    assert rows(world, table) == [({"a": 1, "b": None},), ({"a": None, "b": "x"},)]
+    config = bigquery.QueryJobConfig(destination=table, write_disposition="WRITE_APPEND")
+    with pytest.raises(exceptions.BadRequest, match=r"Cannot add fields \(field: r.z\)"):
+        world.client().query("SELECT STRUCT(1 AS a, 2 AS z) AS r", job_config=config).result()
 
 
 @pytest.mark.parametrize(
@@ -145,10 +213,12 @@ def test_a_time_without_a_zone_is_detected_as_a_timestamp(world: BigQueryWorld, 
         ({"type": "DATE"}, "2020-1-2", "2020-01-02"),
         ({"type": "INT64", "mode": "REPEATED"}, ["1", "2"], '["1", "2"]'),
         ({"type": "RECORD", "fields": [{"name": "A", "type": "BOOL"}]}, {"a": True}, '{"A": "true"}'),
+        ({"type": "TIMESTAMP"}, "2020/01/02 03:04 America/New_York", "2020-01-02 08:04:00+00:00"),
+        ({"type": "NUMERIC", "precision": "5", "scale": "2"}, "1.255", "1.26"),
     ],
 )
 def test_texts_are_those_that_the_engine_reads(field: dict[str, Any], value: Any, text: str) -> None:
-    assert stored_text(field, value) == text
+    assert stored_text({"name": "x"} | field, value, Reading()) == text
 
 
 @pytest.mark.parametrize(
@@ -161,8 +231,14 @@ def test_texts_are_those_that_the_engine_reads(field: dict[str, Any], value: Any
         ({"type": "INT64"}, ["1"]),
         ({"type": "INT64", "mode": "REPEATED"}, "1"),
         ({"type": "FLOAT64"}, ""),
+        ({"type": "INT64"}, "1_000"),
+        ({"type": "DATE"}, "2020/01/05"),
+        ({"type": "STRING", "maxLength": "3"}, "abcd"),
+        ({"type": "NUMERIC", "precision": "3", "scale": "2"}, "10"),
+        ({"type": "INT64", "mode": "REPEATED"}, ["1", None]),
+        ({"type": "RECORD", "fields": [{"name": "a", "type": "BOOL"}]}, {"a": True, "b": 1}),
     ],
 )
 def test_texts_of_another_type_are_refused(field: dict[str, Any], value: Any) -> None:
     with pytest.raises(BadValue):
-        stored_text(field, value)
+        stored_text({"name": "x"} | field, value, Reading())

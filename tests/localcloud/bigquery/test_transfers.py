@@ -311,7 +311,7 @@ class TestLoadData:
         ("rest", "problem"),
         [
             ("t FROM FILES (format = 'CSV')", "Option uris must be an array"),
-            ("t FROM FILES (format = 'ORC', uris = ['gs://x/y'])", "Option format must be one of"),
+            ("t FROM FILES (format = 'XML', uris = ['gs://x/y'])", "Option format must be one of"),
             (
                 "t FROM FILES (format = 'CSV', uris = ['gs://x/y'], reference_file_schema_uri = 'gs://x/s')",
                 "the option reference_file_schema_uri",

@@ -18,19 +18,30 @@ from localcloud.bigquery.sql.reading.tokens import Cursor, Token, syntax_error
 _OPTIONS: dict[str, tuple[str, type]] = {
     "ALLOW_JAGGED_ROWS": ("allowJaggedRows", bool),
     "ALLOW_QUOTED_NEWLINES": ("allowQuotedNewlines", bool),
+    "COLUMN_NAME_CHARACTER_MAP": ("columnNameCharacterMap", str),
+    "DATE_FORMAT": ("dateFormat", str),
+    "DATETIME_FORMAT": ("datetimeFormat", str),
+    "DECIMAL_TARGET_TYPES": ("decimalTargetTypes", list),
     "ENCODING": ("encoding", str),
     "FIELD_DELIMITER": ("fieldDelimiter", str),
     "IGNORE_UNKNOWN_VALUES": ("ignoreUnknownValues", bool),
     "MAX_BAD_RECORDS": ("maxBadRecords", int),
     "NULL_MARKER": ("nullMarker", str),
+    "NULL_MARKERS": ("nullMarkers", list),
+    "PRESERVE_ASCII_CONTROL_CHARACTERS": ("preserveAsciiControlCharacters", bool),
     "QUOTE": ("quote", str),
     "SKIP_LEADING_ROWS": ("skipLeadingRows", int),
+    "SOURCE_COLUMN_MATCH": ("sourceColumnMatch", str),
+    "TIME_FORMAT": ("timeFormat", str),
+    "TIME_ZONE": ("timeZone", str),
+    "TIMESTAMP_FORMAT": ("timestampFormat", str),
 }
 _FORMATS = {
     "AVRO": "AVRO",
     "CSV": "CSV",
     "JSON": "NEWLINE_DELIMITED_JSON",
     "NEWLINE_DELIMITED_JSON": "NEWLINE_DELIMITED_JSON",
+    "ORC": "ORC",
     "PARQUET": "PARQUET",
 }
 # Clauses that may follow the table, and are not supported here.

@@ -30,7 +30,7 @@ class LoadStatements:
         """Run a statement; return its ``loadQueryStatistics``. Raises ``QueryError``."""
         statements.destinations.reject_external(load.target)
         configuration = _configuration(load, statements)
-        return self._loads.load(load.target, _disposition(load), configuration, location=statements.location)
+        return self._loads.load(load.target, _disposition(load), configuration, location=statements.location).statistics
 
 
 def load_statement(sql: str, statements: Statements) -> LoadData | None:
@@ -45,7 +45,7 @@ def _disposition(load: LoadData) -> Disposition:
 def _configuration(load: LoadData, statements: Statements) -> dict[str, Any]:
     """Return the load job's configuration of a statement. Raises ``QueryError`` for a type that does not exist."""
     if load.columns is None:
-        return load.configuration
+        return {**load.configuration, "autodetect": True, "useAvroLogicalTypes": True}
     casts = ", ".join(f"CAST(NULL AS {column.type}) AS c{index}" for index, column in enumerate(load.columns))
     sql = f"SELECT {casts}"
     types = [kind for _, kind in statements.columns(statements.translate(sql), sql)]

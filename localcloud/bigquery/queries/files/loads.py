@@ -9,30 +9,45 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from bqemulator.api.routes.tables import _table_to_rest
 from bqemulator.catalog.models import TableMeta
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.base.schema import Field
 from localcloud.bigquery.sql.errors.wording import plain
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.dispositions import Disposition
 from localcloud.bigquery.tables.engine import Engine
-from localcloud.bigquery.tables.exporting import split_uri
-from localcloud.bigquery.tables.file_database import file_database
-from localcloud.bigquery.tables.loading import Files, schema_of
+from localcloud.bigquery.tables.field_settings import rest_fields
+from localcloud.bigquery.tables.files.detection import detect, with_known
+from localcloud.bigquery.tables.files.exporting import split_uri
+from localcloud.bigquery.tables.files.file_database import file_database
+from localcloud.bigquery.tables.files.loading import FORMATS, TEXT_FORMATS, Files, schema_of
+from localcloud.bigquery.tables.files.text_rows import TextRows
 from localcloud.bigquery.tables.partitions import split_decorator
 from localcloud.storage.objects.errors import NotFound as NoObject
 from localcloud.storage.objects.store import ObjectStore
 
 _GZIP = b"\x1f\x8b"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a load has done.
+
+    Attributes:
+        statistics: The ``statistics.load`` of a job.
+        problems: The first bad rows that were left out, as in a job's ``status.errors``.
+    """
+
+    statistics: dict[str, str]
+    problems: list[dict[str, Any]]
 
 
 class Loads:
@@ -52,7 +67,7 @@ class Loads:
         *,
         location: str,
         upload: Path | None = None,
-    ) -> dict[str, str]:
+    ) -> Loaded:
         """Write the rows of files into a table.
 
         Args:
@@ -63,17 +78,22 @@ class Loads:
             upload: The uploaded file, which is removed; None loads the objects of ``sourceUris``.
 
         Returns:
-            The ``statistics.load`` of a job.
+            What was loaded.
 
         Raises:
             QueryError: A file does not exist or does not match the table, or the table can't be written.
         """
+        kind = (options.get("sourceFormat") or "CSV").upper()
+        if kind not in FORMATS:
+            raise QueryError(
+                f"Loading {kind} is not supported by the local BigQuery, which loads {', '.join(FORMATS)}.",
+                reason="notImplemented",
+            )
         self._destinations.check_target(target, disposition, location)
         existing = self._destinations.get(split_decorator(target)[0])
         with self._files(upload, options) as paths:
             replaces = disposition.write == "WRITE_TRUNCATE" and "$" not in target.table
-            fields = self._fields(options, existing, replaces=replaces)
-            files = Files(paths, (options.get("sourceFormat") or "CSV").upper(), options, fields)
+            files = self._described(paths, kind, options, None if replaces else existing)
             try:
                 rows, bad = self._write(files, target, disposition, location)
             except duckdb.Error as error:
@@ -81,53 +101,60 @@ class Loads:
                     raise
                 self._engine.reject_stopped()
                 message = str(error).split("\n")[0]
-                for path in paths:
-                    message = message.replace(str(path), path.name.partition("-")[2] or "the file")
+                for path, uri in paths.items():
+                    message = message.replace(str(path), uri or "the file")
                 raise QueryError(
                     f"Error while reading data, error message: {plain(message)}", reason="invalid"
                 ) from error
-            sizes = [path.stat().st_size for path in paths]
-        return {
-            "inputFiles": str(len(sizes)),
-            "inputFileBytes": str(sum(sizes)),
+            size = sum(path.stat().st_size for path in paths)
+        statistics = {
+            "inputFiles": str(len(paths)),
+            "inputFileBytes": str(size),
             "outputRows": str(rows),
-            "outputBytes": str(sum(sizes)),
-            "badRecords": str(bad),
+            "outputBytes": str(size),
+            "badRecords": str(bad.bad if bad is not None else 0),
         }
+        return Loaded(statistics, bad.problems if bad is not None else [])
 
-    def _write(self, files: Files, target: TableName, disposition: Disposition, location: str) -> tuple[int, int]:
-        """Write the rows of files into a table; return their number and the number of bad rows.
+    def _write(
+        self, files: Files, target: TableName, disposition: Disposition, location: str
+    ) -> tuple[int, TextRows | None]:
+        """Write the rows of files into a table; return their number, and the rows if they were read one by one.
 
         Raises:
             QueryError: A row is not valid, or does not match the table.
             duckdb.Error: The engine can't read the files.
         """
-        if not files.need_text:
+        if files.quick:
             try:
-                return self._write_rows(files, target, disposition, location), 0
+                written = self._write_quickly(files, target, disposition, location)
             except duckdb.Error as error:
-                if not files.may_be_text or isinstance(error, duckdb.InterruptException):
+                if files.format not in TEXT_FORMATS or isinstance(error, duckdb.InterruptException):
                     raise
                 self._engine.reject_stopped()
-                # It finds the row, or reads values that the engine does not know.
-                files.text_rows().check()
-        return self._write_text(files, target, disposition, location)
-
-    def _write_text(self, files: Files, target: TableName, disposition: Disposition, location: str) -> tuple[int, int]:
+                written = None
+            if written is not None:
+                return written, None
         rows, relation = files.text_rows(), f"loaded_{uuid.uuid4().hex}"
         rows.check()
         self._engine.connection.register(relation, rows)
         try:
-            written = self._destinations.write(target, files.text_source(relation), disposition, location=location)
+            return self._destinations.write(target, files.text_source(relation), disposition, location=location), rows
         finally:
             self._engine.connection.unregister(relation)
-        return written, rows.bad
 
-    def _write_rows(self, files: Files, target: TableName, disposition: Disposition, location: str) -> int:
-        """Write the rows of files as the engine reads them. Raises ``QueryError`` or ``duckdb.Error``."""
+    def _write_quickly(self, files: Files, target: TableName, disposition: Disposition, location: str) -> int | None:
+        """Write the rows of files as the engine reads them; return None if it would read some wrongly.
+
+        Raises:
+            QueryError: The rows do not match the table.
+            duckdb.Error: The engine can't read the files, or a value does not have its plainest form.
+        """
         relation = f"loaded_{uuid.uuid4().hex}"
-        with file_database(files=files.paths, avro=files.format == "AVRO") as database:
+        with file_database(files=list(files.paths), avro=files.format == "AVRO") as database:
             rows = files.rows(database)
+            if rows is None:
+                return None
             self._engine.connection.register(relation, rows)
             try:
                 source = files.source(rows, relation)
@@ -136,24 +163,28 @@ class Loads:
                 self._engine.connection.unregister(relation)
 
     @staticmethod
-    def _fields(options: dict[str, Any], existing: TableMeta | None, *, replaces: bool) -> tuple[Field, ...] | None:
-        """Return the fields of the rows: those of the job, else of the table; None to detect them in the files."""
+    def _described(paths: dict[Path, str], kind: str, options: dict[str, Any], existing: TableMeta | None) -> Files:
+        """Return the files with the schema of their rows: that of the job, else of the table, else what is detected.
+
+        Raises:
+            QueryError: There is no schema.
+        """
         given = schema_of(options)
+        known = rest_fields(existing) if existing is not None and existing.schema_.fields else None
         if given is not None:
-            return tuple(given)
-        keeps = not replaces and not options.get("autodetect")
-        if (
-            existing is not None
-            and keeps
-            and existing.schema_.fields
-            and ((options.get("sourceFormat") or "CSV").upper() in ("CSV", "NEWLINE_DELIMITED_JSON"))
-        ):
-            return tuple(_table_to_rest(existing)["schema"]["fields"])
-        return None
+            return Files(paths, kind, options, tuple(given))
+        if kind not in TEXT_FORMATS:
+            return Files(paths, kind, options, None)
+        if not options.get("autodetect"):
+            if known is None:
+                raise QueryError("No schema specified on job or table.", reason="invalid")
+            return Files(paths, kind, options, tuple(known))
+        found = detect(next(iter(paths)), kind, options)
+        return Files(paths, kind, found.options, found.fields if known is None else with_known(found, known))
 
     @contextmanager
-    def _files(self, upload: Path | None, options: dict[str, Any]) -> Iterator[tuple[Path, ...]]:
-        """Yield the paths of the files: the uploaded file, or copies of the objects in the buckets."""
+    def _files(self, upload: Path | None, options: dict[str, Any]) -> Iterator[dict[Path, str]]:
+        """Yield the uploaded file, or copies of the objects in the buckets, each with its URI."""
         if upload is not None:
             path = upload
             with path.open("rb") as content:
@@ -161,7 +192,7 @@ class Loads:
             if compressed:  # DuckDB recognises a compressed file by its name
                 path = path.rename(path.with_suffix(".gz"))
             try:
-                yield (path,)
+                yield {path: ""}
             finally:
                 path.unlink(missing_ok=True)
             return
@@ -169,9 +200,9 @@ class Loads:
         if not uris:
             raise QueryError("Load configuration must specify at least one source URI", reason="invalid")
         with tempfile.TemporaryDirectory(prefix="load-") as folder:
-            yield tuple(self._fetch(uris, Path(folder)))
+            yield dict(self._fetch(uris, Path(folder)))
 
-    def _fetch(self, uris: list[str], folder: Path) -> Iterator[Path]:
+    def _fetch(self, uris: list[str], folder: Path) -> Iterator[tuple[Path, str]]:
         numbers = itertools.count()
         for uri in uris:
             bucket, pattern = split_uri(uri)
@@ -192,4 +223,4 @@ class Loads:
                 path = folder / f"{next(numbers):06d}-{name}"
                 with self._store.open(stored) as content, path.open("wb") as copy:
                     shutil.copyfileobj(content, copy)
-                yield path
+                yield path, f"gs://{bucket}/{stored.name}"

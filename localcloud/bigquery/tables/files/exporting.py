@@ -13,7 +13,7 @@ import duckdb
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import field_of, quote
 from localcloud.bigquery.tables.engine import Engine
-from localcloud.bigquery.tables.file_database import file_database, literal
+from localcloud.bigquery.tables.files.file_database import file_database, literal
 from localcloud.storage.objects.store import ObjectStore
 
 _CONTENT_TYPE = {

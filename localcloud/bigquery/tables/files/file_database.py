@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -23,6 +24,15 @@ _BATCH_ROWS = 16_384
 _LEAST_ROWS = 16
 _BATCH_BYTES = 32 << 20
 _SAMPLE_BYTES, _SAMPLED_FILES = 1 << 20, 8
+
+
+def register_decimals(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the function ``_avro_decimal``: the bytes of a decimal in an Avro file, and its scale, as DECIMAL(38, 9)."""
+
+    def decimal(content: bytes, scale: int) -> Decimal:
+        return Decimal(int.from_bytes(content, "big", signed=True)).scaleb(-scale)
+
+    connection.create_function("_avro_decimal", decimal, ["BLOB", "INTEGER"], "DECIMAL(38, 9)")
 
 
 def literal(text: str) -> str:
@@ -86,6 +96,7 @@ class FileDatabase:
         if avro:
             import_extension("avro")
             self._connection.execute("LOAD avro")
+            register_decimals(self._connection)
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         self._connection.execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
         self._connection.execute("SET GLOBAL temp_directory = ''")
@@ -94,6 +105,10 @@ class FileDatabase:
             self._connection.execute(f"SET GLOBAL allowed_directories = [{literal(str(folder))}]")
         for setting in LOCKED_SETTINGS:
             self._connection.execute(f"SET GLOBAL {setting}")
+
+    def register(self, name: str, rows: pa.Table) -> None:
+        """Give the database rows that are no file."""
+        self._connection.register(name, rows)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return another connection to the database."""

@@ -148,12 +148,12 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
         "table",
         _names(
             "clustering description expirationTime externalDataConfiguration friendlyName labels rangePartitioning"
-            " requirePartitionFilter schema tableReference timePartitioning view"
+            " requirePartitionFilter schema tableConstraints tableReference timePartitioning view"
         ),
         {"encryptionConfiguration": _ENCRYPTED, "kind": "the service sets it", "maxStaleness": "there is no cache"},
         _refused(
             "biglakeConfiguration defaultCollation externalCatalogTableOptions materializedView model partitionDefinition"
-            " resourceTags tableConstraints tableReplicationInfo"
+            " resourceTags tableReplicationInfo"
         )
         | {"defaultRoundingMode": _ROUNDING, "managedTableType": ("MANAGED_TABLE_TYPE_UNSPECIFIED", "NATIVE")},
     ),

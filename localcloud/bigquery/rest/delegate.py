@@ -27,7 +27,9 @@ from localcloud.bigquery.job.jobs import milliseconds
 from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.sql.errors.failures import plain_names
 from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.tables.context import engine_of
 from localcloud.bigquery.tables.field_settings import rest_fields
+from localcloud.bigquery.tables.keys import keys_of
 from localcloud.bigquery.tables.partitions import complete_resource
 from localcloud.bigquery.tables.sizes import Sizes
 
@@ -175,6 +177,9 @@ class Delegate:
             body["view"] = {"query": meta.view_query or "", "useLegacySql": False}
             return
         complete_resource(body, meta)
+        constraints = keys_of(engine_of(self._context), name).resource()
+        if constraints:
+            body["tableConstraints"] = constraints
         external = self._external_data(name)
         if external is not None:
             body["externalDataConfiguration"] = external

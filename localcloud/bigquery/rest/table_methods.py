@@ -27,6 +27,7 @@ from localcloud.bigquery.base.schema import (
 from localcloud.bigquery.job.jobs import Job, JobKey
 from localcloud.bigquery.ml.prediction import string_literal
 from localcloud.bigquery.ml.service import MachineLearning
+from localcloud.bigquery.queries.definitions.keys import check_keys
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.messages import Call, Response
@@ -37,6 +38,7 @@ from localcloud.bigquery.sql.tables.pseudo_columns import check_column_name
 from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.field_settings import definitions, has_settings
+from localcloud.bigquery.tables.keys import Keys, set_keys
 from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest, split_decorator
 from localcloud.bigquery.tables.results import AnonymousTables
 from localcloud.bigquery.tables.schema_checks import check_layout, updated_schema
@@ -140,6 +142,7 @@ class TableMethods:
             if response.status < 300:
                 self._set_columns(name, (body.get("schema") or {}).get("fields") or [])
                 self._destinations.set_layout(name, layout)
+                self._keep_keys(name, body)
         self._keep_expiry(name, body)
         return self._get(call, name) if response.status < 300 else response
 
@@ -167,6 +170,7 @@ class TableMethods:
         if existing.table_type != "TABLE" or response.status >= 300:
             return response
         self._destinations.set_layout(name, layout)
+        self._keep_keys(name, body)
         return self._get(call, name)
 
     def delete_table(self, call: Call, names: dict[str, str]) -> Response:
@@ -270,6 +274,13 @@ class TableMethods:
             given = int(body["expirationTime"] or 0)
             moment = datetime.fromtimestamp(given / 1000, UTC) if given else NEVER
             self._catalog.update_table(existing.model_copy(update={"expiration_time": moment}))
+
+    def _keep_keys(self, name: TableName, body: dict[str, Any]) -> None:
+        existing = self._destinations.get(name)
+        if existing is not None and "tableConstraints" in body:
+            keys = Keys.of(body["tableConstraints"] or {}, name.project)
+            check_keys(keys, existing.schema_.fields, self._destinations)
+            set_keys(self._engine, name, keys)
 
     def _get(self, call: Call, name: TableName) -> Response:
         path = f"/bigquery/v2/projects/{name.project}/datasets/{name.dataset}/tables/{name.table}"

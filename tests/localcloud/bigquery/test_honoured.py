@@ -163,7 +163,7 @@ def test_the_page_lists_the_fields_that_are_refused_or_without_effect() -> None:
     ("path", "body"),
     [
         ("/datasets", {"datasetReference": {"datasetId": "other"}, "isCaseInsensitive": True}),
-        ("/datasets/honoured/tables", {"tableReference": {"tableId": "x"}, "tableConstraints": {"primaryKey": {}}}),
+        ("/datasets/honoured/tables", {"tableReference": {"tableId": "x"}, "resourceTags": {"a": "b"}}),
         (
             "/datasets/honoured/tables",
             {"tableReference": {"tableId": "x"}, "schema": {"fields": [{"name": "a", "type": "STRING", "collation": "c"}]}},

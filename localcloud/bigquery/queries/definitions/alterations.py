@@ -16,10 +16,12 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.ml.statements import Expression, take_options
+from localcloud.bigquery.queries.definitions.keys import alter_keys
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement
 from localcloud.bigquery.sql.reading.tokens import Cursor, tokens
 from localcloud.bigquery.tables.field_settings import default_of
+from localcloud.bigquery.tables.keys import keys_of, set_keys
 
 _CHANGE = re.compile(
     r"\b(?:ALTER|RENAME)\s+COLUMN\s+(?P<guard>IF\s+EXISTS\s+)?(?P<name>`[^`]+`|\w+)\s+"
@@ -39,7 +41,7 @@ def alter(statement: Statement, statements: Statements) -> bool:
     if statement.target is not None and actions and isinstance(actions[0], exp.AlterRename):
         statements.destinations.rename(statement.target, actions[0].this.name)
         return True
-    return _change_column(statement, statements)
+    return alter_keys(statement, statements) or _change_column(statement, statements)
 
 
 def _change_column(statement: Statement, statements: Statements) -> bool:
@@ -58,6 +60,9 @@ def _change_column(statement: Statement, statements: Statements) -> bool:
     change = f"ALTER COLUMN {quote(name)} {what}"
     match what:
         case "TO":
+            keys = keys_of(statements.engine, statement.target)
+            if keys.uses(name):
+                set_keys(statements.engine, statement.target, keys.renamed(name, match["rest"].strip().strip("`;")))
             changes = {"name": match["rest"].strip().strip("`;")}
             change = f"RENAME COLUMN {quote(name)} TO {quote(changes['name'])}"
         case "SET OPTIONS":

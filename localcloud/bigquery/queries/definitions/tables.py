@@ -17,6 +17,7 @@ from localcloud.bigquery.base.schema import Field, plain_name, sql_type
 from localcloud.bigquery.queries.changes.assignments import completed_change
 from localcloud.bigquery.queries.changes.foreign_clauses import reject_foreign_clauses
 from localcloud.bigquery.queries.definitions.alterations import added_settings
+from localcloud.bigquery.queries.definitions.keys import check_keys, declared_keys
 from localcloud.bigquery.queries.definitions.table_types import check_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement, TableName, read_statement
@@ -25,6 +26,8 @@ from localcloud.bigquery.sql.structs.value_tables import expanded, unnamed, valu
 from localcloud.bigquery.sql.tables.lengths import declared_settings
 from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, declared_columns, partitioning_of
 from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.field_settings import schema_of
+from localcloud.bigquery.tables.keys import Keys, set_keys
 from localcloud.bigquery.tables.schema_checks import reject_duplicates
 
 _BODY = re.compile(r"\bAS\s+(?=[(]|SELECT\b|WITH\b|FROM\b)", re.IGNORECASE)
@@ -84,6 +87,8 @@ def completed(statement: Statement, statements: Statements) -> Statement:
     if not isinstance(tree.this, exp.Schema):
         _check_column_names(statement, tree)
         return statement
+    if (keys := declared_keys(statement, statements)) != Keys():
+        check_keys(keys, schema_of(declared_fields(statement, statements)).fields, statements.destinations)
     is_view = statement.kind == "CREATE_VIEW"
     if not is_view and (statement.kind != "CREATE_TABLE_AS_SELECT" or tree.expression.find(exp.Star) is None):
         return _with_coerced_query(statement, tree) if statement.kind == "CREATE_TABLE_AS_SELECT" else statement
@@ -157,6 +162,9 @@ def finish_table(statement: Statement, statements: Statements) -> None:
         return
     destinations.tidy(target)
     destinations.set_columns(target, declared_settings(statement.tree) | added_settings(statement))
+    keys = declared_keys(statement, statements)
+    if keys != Keys():
+        set_keys(statements.engine, target, keys)
     if isinstance(statement.tree, exp.Create):
         destinations.set_layout(target, _declared_layout(statement.tree, statements))
 

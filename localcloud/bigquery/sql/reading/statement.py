@@ -247,7 +247,7 @@ def read_statement(sql: str, *, project: str) -> Statement:
         quoted = quote_keywords(sql)
         tree = parsed(quoted) if quoted != sql else None
         if tree is None:
-            return Statement(sql, kind, target=_altered(sql, project), project=project)
+            return Statement(sql, kind, unqualified=_altered_name(sql), target=_altered(sql, project), project=project)
         sql = quoted
     kind = kind or _kind_by_tree(tree)
     shadowed = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
@@ -262,6 +262,8 @@ def read_statement(sql: str, *, project: str) -> Statement:
             continue
         if "INFORMATION_SCHEMA" in (node.db.upper(), node.name.upper()):
             continue
+        if isinstance(node.parent, exp.Drop) and node.parent.args.get("kind") == "CONSTRAINT":
+            continue
         if node.db:
             tables[TableName(node.catalog or project, node.db, node.name)] = None
         elif "start" in node.this.meta and node.name.lower() not in shadowed:
@@ -269,6 +271,8 @@ def read_statement(sql: str, *, project: str) -> Statement:
     columns = None
     if not any(True for _ in tree.find_all(exp.Star)):
         columns = frozenset(node.name.lower() for node in tree.find_all(exp.Identifier))
+    if isinstance(tree, exp.Command):
+        unqualified += _altered_name(sql)
     target = _altered(sql, project) if isinstance(tree, exp.Command) else _target(tree, kind, project)
     return Statement(sql, kind, tree, tuple(tables), tuple(unqualified), target, columns, project)
 
@@ -321,6 +325,14 @@ def _altered(sql: str, project: str) -> TableName | None:
     if len(parts) not in (2, 3):
         return None
     return TableName(*parts) if len(parts) == 3 else TableName(project, *parts)
+
+
+def _altered_name(sql: str) -> tuple[Unqualified, ...]:
+    """Return the name of the table of an ALTER TABLE that sqlglot does not parse, if it has no dataset."""
+    found = _ALTER.match(sql, _start(sql))
+    if found is None or "." in found["name"]:
+        return ()
+    return (Unqualified(found["name"].strip("`"), found.start("name")),)
 
 
 def _target_node(tree: exp.Expr) -> object:

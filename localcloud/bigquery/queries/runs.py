@@ -20,6 +20,8 @@ from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelStatement
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.queries.definitions.alterations import alter
+from localcloud.bigquery.queries.definitions.copied_tables import copied_table, create_copied_table
+from localcloud.bigquery.queries.definitions.declared_columns import declared_fields
 from localcloud.bigquery.queries.definitions.model_statements import run_model_statement
 from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
 from localcloud.bigquery.queries.definitions.table_actions import single_actions
@@ -28,7 +30,6 @@ from localcloud.bigquery.queries.definitions.tables import (
     completed,
     create_model_view,
     created_table,
-    declared_fields,
     definition_statistics,
     exists_already,
     finish_table,
@@ -149,6 +150,13 @@ class StatementRuns:
         model = statements.model_statement(sql)
         if model is not None:
             return self._run_model_statement(model, statements)
+        copied = copied_table(sql, statements)
+        if copied is not None:
+            operation = create_copied_table(copied, statements)
+            return Outcome(
+                destination=copied.target,
+                statistics={"statementType": copied.kind} | definition_statistics(operation, copied.target),
+            )
         original = read_statement(statements.qualify(sql), project=statements.project)
         statements.checks.check_places(original)
         outcomes = [self._perform_single(job, each, statements) for each in single_actions(original, statements)]
@@ -156,8 +164,8 @@ class StatementRuns:
 
     def _perform_single(self, job: Job, original: Statement, statements: Statements) -> Outcome:
         """Run a statement with one action that is not about a model."""
-        original = completed(original, statements)
         options = table_options(original)
+        original = completed(original, statements)
         if options and (changed := changed_options(original, statements)) is not None:
             apply_options(options, changed, statements)
             return Outcome(statistics=self._accounting.describe(original) | definition_statistics("ALTER", changed))
@@ -180,7 +188,7 @@ class StatementRuns:
             return Outcome(statistics=self._accounting.describe(original) | run_policy_statement(policy, statements))
         if original.target is not None and exists_already(original, self._destinations):
             statistics = self._accounting.describe(original) | definition_statistics("SKIP", original.target)
-            rows = RowsInMemory(declared_fields(original, statements), NO_ROWS.table)
+            rows = RowsInMemory(declared_fields(original.tree, statements), NO_ROWS.table)
             return Outcome(rows, statistics=statistics)
         if original.kind in VIEW_TYPES and statements.model_uses.are_in(original.sql):
             operation, view = create_model_view(original, statements, self._destinations)
@@ -330,6 +338,8 @@ class StatementRuns:
         for reference in dropped:
             self._learning.models.delete(reference["projectId"], reference["datasetId"], reference["modelId"])
         reported.pop("totalRows", None)
+        if statement.kind == "DROP_SNAPSHOT_TABLE":
+            reported["ddlOperationPerformed"] = "DROP"
         statistics = reported | self._accounting.describe(statement)
         if statement.kind in DDL_OPERATIONS and statement.target is not None:
             operation = reported.get("ddlOperationPerformed") or DDL_OPERATIONS[statement.kind]

@@ -37,7 +37,7 @@ from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.tables.pseudo_columns import check_column_name
 from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.field_settings import definitions, has_settings
+from localcloud.bigquery.tables.field_settings import definitions, has_settings, schema_of
 from localcloud.bigquery.tables.keys import Keys, set_keys
 from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest, split_decorator
 from localcloud.bigquery.tables.results import AnonymousTables
@@ -137,12 +137,14 @@ class TableMethods:
         if external:
             self._define_object_table(name, external)
             return self._described(call, name, body)
+        keys = Keys.of(body.get("tableConstraints") or {}, name.project)
+        check_keys(keys, schema_of((body.get("schema") or {}).get("fields") or []).fields, self._destinations)
         with self._destinations.writing(name):
             response = self._delegate.respond_now(call)
             if response.status < 300:
                 self._set_columns(name, (body.get("schema") or {}).get("fields") or [])
                 self._destinations.set_layout(name, layout)
-                self._keep_keys(name, body)
+                set_keys(self._engine, name, keys)
         self._keep_expiry(name, body)
         return self._get(call, name) if response.status < 300 else response
 
@@ -160,6 +162,8 @@ class TableMethods:
             raise NotFound(f"Not found: Table {name}")
         body = _table_body(call)
         layout = _changed_layout(name, body, existing)
+        keys = Keys.of(body.get("tableConstraints") or {}, name.project)
+        check_keys(keys, existing.schema_.fields, self._destinations)
         fields = (body.get("schema") or {}).get("fields")
         if (body.get("view") or {}).get("query"):
             self._define_view(name, body["view"])
@@ -170,7 +174,8 @@ class TableMethods:
         if existing.table_type != "TABLE" or response.status >= 300:
             return response
         self._destinations.set_layout(name, layout)
-        self._keep_keys(name, body)
+        if "tableConstraints" in body:
+            set_keys(self._engine, name, keys)
         return self._get(call, name)
 
     def delete_table(self, call: Call, names: dict[str, str]) -> Response:
@@ -274,13 +279,6 @@ class TableMethods:
             given = int(body["expirationTime"] or 0)
             moment = datetime.fromtimestamp(given / 1000, UTC) if given else NEVER
             self._catalog.update_table(existing.model_copy(update={"expiration_time": moment}))
-
-    def _keep_keys(self, name: TableName, body: dict[str, Any]) -> None:
-        existing = self._destinations.get(name)
-        if existing is not None and "tableConstraints" in body:
-            keys = Keys.of(body["tableConstraints"] or {}, name.project)
-            check_keys(keys, existing.schema_.fields, self._destinations)
-            set_keys(self._engine, name, keys)
 
     def _get(self, call: Call, name: TableName) -> Response:
         path = f"/bigquery/v2/projects/{name.project}/datasets/{name.dataset}/tables/{name.table}"

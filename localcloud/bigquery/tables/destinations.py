@@ -19,7 +19,7 @@ from bqemulator.api.routes.tables import (
     _table_to_rest,
 )
 from bqemulator.catalog.etag import generate_etag
-from bqemulator.catalog.models import TableFieldSchema, TableMeta, TableSchema
+from bqemulator.catalog.models import TableMeta, TableSchema
 from bqemulator.domain.events import TableDataChanged
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
@@ -34,7 +34,7 @@ from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME, check_
 from localcloud.bigquery.tables.context import catalog_of, engine_of
 from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Engine
-from localcloud.bigquery.tables.field_settings import rest_fields, schema_of, with_settings
+from localcloud.bigquery.tables.field_settings import rest_fields, schema_of, with_kept_settings, with_settings
 from localcloud.bigquery.tables.partitions import (
     Partitions,
     layout_of_rest,
@@ -94,7 +94,7 @@ class Destinations:
         existing = self.get(table)
         return [] if existing is None else rest_fields(existing)
 
-    def set_columns(self, table: TableName, settings: Mapping[str, Mapping[str, object]]) -> None:
+    def set_columns(self, table: TableName, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Write settings of columns (see ``field_settings``) into the catalog, by the columns' names in lower case."""
         existing = self.get(table)
         if existing is not None and settings:
@@ -353,15 +353,14 @@ class Destinations:
         existing = self.get(table)
         if existing is None or existing.table_type != "TABLE":
             return
-        kept = {f.name.lower(): _kept(f) for f in existing.schema_.fields}
         fields = []
         for name, kind in visible_columns(self.engine, table):
             if str(duckdb.sqltype(stored_type(kind))) != kind:
                 self.engine.execute(
                     f"ALTER TABLE {table.quoted} ALTER COLUMN {quote(name)} SET DATA TYPE {stored_type(kind)}"
                 )
-            fields.append(field_of(name, kind) | kept.get(name.lower(), {}))
-        self.register(table, fields, self.count(table), existing=existing)
+            fields.append(field_of(name, kind))
+        self.register(table, with_kept_settings(fields, existing), self.count(table), existing=existing)
 
     def describe_view(self, view: TableName, fields: Sequence[Field]) -> None:
         """Write a view's columns into the catalog."""
@@ -405,12 +404,6 @@ class Destinations:
     def _where(table: TableMeta | None, partition: str | None) -> str:
         partitions = Partitions.of(table)
         return "" if partition is None or partitions is None else f" WHERE {partitions.condition(partition)}"
-
-
-def _kept(column: TableFieldSchema) -> dict[str, str]:
-    """Return what the engine does not know of a column: that it is required, and its description."""
-    kept = {"description": column.description} if column.description else {}
-    return kept | ({"mode": "REQUIRED"} if column.mode == "REQUIRED" else {})
 
 
 def target_parts(table: TableName) -> tuple[str, str, str]:

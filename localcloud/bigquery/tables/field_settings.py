@@ -39,6 +39,12 @@ def schema_of(fields: Sequence[Field], existing: TableMeta | None = None) -> Tab
 
 def _with_settings(parsed: TableFieldSchema, f: Field, before: TableFieldSchema | None) -> TableFieldSchema:
     changes: dict[str, Any] = {}
+    if parsed.fields:
+        inner = {each.name.lower(): each for each in before.fields} if before is not None else {}
+        changes["fields"] = tuple(
+            _with_settings(each, given, inner.get(each.name.lower()))
+            for each, given in zip(parsed.fields, f.get("fields") or (), strict=True)
+        )
     for name, attribute in _ATTRIBUTE.items():
         if f.get(name) is not None:
             value = f[name]
@@ -48,21 +54,53 @@ def _with_settings(parsed: TableFieldSchema, f: Field, before: TableFieldSchema 
     return parsed.model_copy(update=changes) if changes else parsed
 
 
-def with_settings(table: TableMeta, settings: Mapping[str, Mapping[str, object]]) -> TableMeta:
-    """Return a table's entry whose columns have these settings (by name in lower case)."""
-    fields = [f | dict(settings.get(f["name"].lower(), {})) for f in rest_fields(table)]
-    return table.model_copy(update={"schema_": schema_of(fields, table)})
+def with_settings(table: TableMeta, settings: Mapping[str, Mapping[str, Any]]) -> TableMeta:
+    """Return a table's entry whose columns have these settings (by name in lower case).
+
+    The setting ``fields`` has the settings of the fields of a STRUCT in the same form.
+    """
+    return table.model_copy(update={"schema_": schema_of(_merged(rest_fields(table), settings), table)})
+
+
+def _merged(fields: Sequence[Field], settings: Mapping[str, Mapping[str, Any]]) -> list[Field]:
+    merged = []
+    for f in fields:
+        given = dict(settings.get(f["name"].lower(), {}))
+        inner = given.pop("fields", None)
+        merged.append(f | given | ({"fields": _merged(f.get("fields") or (), inner)} if inner else {}))
+    return merged
+
+
+def kept_settings(column: TableFieldSchema) -> dict[str, Any]:
+    """Return what the engine does not know of a column: that it is required, its description, and those of its fields."""
+    kept: dict[str, Any] = {"description": column.description} if column.description else {}
+    if column.mode == "REQUIRED":
+        kept["mode"] = "REQUIRED"
+    inner = {each.name.lower(): kept_settings(each) for each in column.fields}
+    if any(inner.values()):
+        kept["fields"] = inner
+    return kept
+
+
+def with_kept_settings(fields: Sequence[Field], existing: TableMeta) -> list[Field]:
+    """Return the REST fields of the columns in the engine with what only the catalog knows of them."""
+    return _merged(fields, {each.name.lower(): kept_settings(each) for each in existing.schema_.fields})
 
 
 def rest_fields(table: TableMeta) -> list[Field]:
     """Return the REST fields of a table, with the settings of its columns."""
     fields = [dict(f) for f in _table_to_rest(table).get("schema", {}).get("fields", [])]
-    for f, stored in zip(fields, table.schema_.fields, strict=True):
+    _add_settings(fields, table.schema_.fields)
+    return fields
+
+
+def _add_settings(fields: Sequence[Field], columns: Sequence[TableFieldSchema]) -> None:
+    for f, stored in zip(fields, columns, strict=True):
         for name, attribute in _ATTRIBUTE.items():
             value = getattr(stored, attribute)
             if value is not None:
                 f[name] = str(value)
-    return fields
+        _add_settings(f.get("fields") or (), stored.fields)
 
 
 def has_settings(fields: Sequence[Field]) -> bool:

@@ -16,11 +16,12 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.ml.statements import Expression, take_options
+from localcloud.bigquery.queries.definitions.declared_columns import check_default
 from localcloud.bigquery.queries.definitions.keys import alter_keys
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement
 from localcloud.bigquery.sql.reading.tokens import Cursor, tokens
-from localcloud.bigquery.tables.field_settings import default_of
+from localcloud.bigquery.tables.field_settings import default_of, rest_fields
 from localcloud.bigquery.tables.keys import keys_of, set_keys
 
 _CHANGE = re.compile(
@@ -68,7 +69,9 @@ def _change_column(statement: Statement, statements: Statements) -> bool:
         case "SET OPTIONS":
             changes = _options(statement.sql)
         case "SET DEFAULT":
-            given = statement.sql[match.start("rest") :].strip()
+            given = statement.sql[match.start("rest") :].strip().rstrip(";").rstrip()
+            field = next(each for each in rest_fields(table) if each["name"].lower() == name.lower())
+            check_default(given, field, statements)
             changes, default = {"default_value_expression": given}, {"name": name, "defaultValueExpression": given}
             change = f"{change} {default_of(default)}"
         case "DROP DEFAULT":

@@ -41,7 +41,9 @@ _PARTITIONED = (exp.PartitionedByProperty, exp.LikeProperty, exp.Clone)
 _OF_COLUMN = re.compile(r"^\s*ALTER\s+TABLE\s[^(]*?\b(?:ADD|ALTER)\s+COLUMN\b", re.IGNORECASE)
 _DAY_MS = 24 * 60 * 60 * 1000
 _REFUSED = frozenset({"DEFAULT_ROUNDING_MODE", "STORAGE_URI", "FILE_FORMAT", "TABLE_FORMAT"})
-_CREATES = frozenset({"CREATE_TABLE", "CREATE_TABLE_AS_SELECT", "CREATE_VIEW", "ALTER_TABLE", "ALTER_VIEW"})
+_CREATES = frozenset(
+    {"CREATE_TABLE", "CREATE_TABLE_AS_SELECT", "CREATE_VIEW", "CREATE_SNAPSHOT_TABLE", "ALTER_TABLE", "ALTER_VIEW"}
+)
 
 
 def table_options(statement: Statement) -> dict[str, OptionValue]:
@@ -69,6 +71,12 @@ def table_options(statement: Statement) -> dict[str, OptionValue]:
     create = statement.tree
     if isinstance(create, exp.Create) and _LAYOUT & options.keys() and create.find(*_PARTITIONED) is None:
         raise _not_partitioned(next(iter(_LAYOUT & options.keys())))
+    check_options(options)
+    return options
+
+
+def check_options(options: Mapping[str, OptionValue]) -> None:
+    """Raise ``QueryError`` if an option of a table does not exist, or is not supported here."""
     for name in options:
         if name in _REFUSED:
             raise QueryError(
@@ -78,7 +86,6 @@ def table_options(statement: Statement) -> dict[str, OptionValue]:
             )
         if name not in _KEPT | _LAYOUT | WITHOUT_EFFECT:
             raise QueryError(f"Unknown option: {name.lower()}", location="query")
-    return options
 
 
 def changed_options(statement: Statement, statements: Statements) -> TableName | None:

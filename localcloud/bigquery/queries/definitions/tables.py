@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
+import duckdb
 from bqemulator.catalog.ddl_sync import sync_created_table, sync_created_view
 from bqemulator.catalog.models import RangePartitioning, TableMeta, TimePartitioning
 from bqemulator.jobs.routine_ddl import classify_create_routine, resolve_create_routine_operation
@@ -13,10 +15,11 @@ from bqemulator.scripting.parser import parse_script
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.base.schema import Field, plain_name, sql_type
+from localcloud.bigquery.base.schema import plain_name, quote, sql_type
 from localcloud.bigquery.queries.changes.assignments import completed_change
 from localcloud.bigquery.queries.changes.foreign_clauses import reject_foreign_clauses
 from localcloud.bigquery.queries.definitions.alterations import added_settings
+from localcloud.bigquery.queries.definitions.declared_columns import check_declared_columns, declared_fields
 from localcloud.bigquery.queries.definitions.keys import check_keys, declared_keys
 from localcloud.bigquery.queries.definitions.table_types import check_type
 from localcloud.bigquery.queries.statements import Statements
@@ -24,12 +27,13 @@ from localcloud.bigquery.sql.reading.statement import Statement, TableName, read
 from localcloud.bigquery.sql.structs.positions import query_by_position
 from localcloud.bigquery.sql.structs.value_tables import expanded, unnamed, value_of, with_columns
 from localcloud.bigquery.sql.tables.lengths import declared_settings
-from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, declared_columns, partitioning_of
+from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, partitioning_of
 from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.field_settings import schema_of
+from localcloud.bigquery.tables.field_settings import default_of, schema_of
 from localcloud.bigquery.tables.keys import Keys, set_keys
 from localcloud.bigquery.tables.schema_checks import reject_duplicates
 
+_SNAPSHOT_OPTIONS = re.compile(r"\bOPTIONS\s*\(.*$", re.IGNORECASE | re.DOTALL)
 _BODY = re.compile(r"\bAS\s+(?=[(]|SELECT\b|WITH\b|FROM\b)", re.IGNORECASE)
 
 
@@ -77,6 +81,8 @@ def completed(statement: Statement, statements: Statements) -> Statement:
     reject_foreign_clauses(statement)
     if isinstance(statement.tree, (exp.Insert, exp.Query)) and (shown := with_columns(statement.sql)) != statement.sql:
         statement = read_statement(shown, project=statements.project)
+    if statement.kind == "CREATE_SNAPSHOT_TABLE" and (options := _SNAPSHOT_OPTIONS.search(statement.sql)) is not None:
+        return read_statement(statement.sql[: options.start()], project=statements.project)
     tree = statement.tree
     if isinstance(tree, (exp.Insert, exp.Merge, exp.Update)):
         return completed_change(statement, statements)
@@ -87,8 +93,14 @@ def completed(statement: Statement, statements: Statements) -> Statement:
     if not isinstance(tree.this, exp.Schema):
         _check_column_names(statement, tree)
         return statement
+    if statement.kind in ("CREATE_TABLE", "CREATE_TABLE_AS_SELECT"):
+        check_declared_columns(tree, statements)
     if (keys := declared_keys(statement, statements)) != Keys():
-        check_keys(keys, schema_of(declared_fields(statement, statements)).fields, statements.destinations)
+        check_keys(keys, schema_of(declared_fields(tree, statements)).fields, statements.destinations)
+    if isinstance(tree.expression, exp.Subquery):
+        tree = tree.copy()
+        tree.set("expression", tree.expression.unnest())
+        statement = read_statement(tree.sql(dialect="bigquery"), project=statements.project)
     is_view = statement.kind == "CREATE_VIEW"
     if not is_view and (statement.kind != "CREATE_TABLE_AS_SELECT" or tree.expression.find(exp.Star) is None):
         return _with_coerced_query(statement, tree) if statement.kind == "CREATE_TABLE_AS_SELECT" else statement
@@ -161,12 +173,29 @@ def finish_table(statement: Statement, statements: Statements) -> None:
     if target is None:
         return
     destinations.tidy(target)
-    destinations.set_columns(target, declared_settings(statement.tree) | added_settings(statement))
+    settings = declared_settings(statement.tree)
+    if statement.kind == "CREATE_TABLE_AS_SELECT":
+        _constrain_columns(target, settings, statements)
+    destinations.set_columns(target, settings | added_settings(statement))
     keys = declared_keys(statement, statements)
     if keys != Keys():
         set_keys(statements.engine, target, keys)
     if isinstance(statement.tree, exp.Create):
         destinations.set_layout(target, _declared_layout(statement.tree, statements))
+
+
+def _constrain_columns(table: TableName, settings: Mapping[str, Mapping[str, Any]], statements: Statements) -> None:
+    """Give the columns of a table with rows the constraints and defaults that they are declared with."""
+    for name, column in settings.items():
+        change = f"ALTER TABLE {table.quoted} ALTER COLUMN {quote(name)} SET"
+        if "defaultValueExpression" in column:
+            statements.engine.execute(f"{change} DEFAULT {default_of({'name': name, **column})}")
+        if column.get("mode") == "REQUIRED":
+            try:
+                statements.engine.execute(f"{change} NOT NULL")
+            except duckdb.ConstraintException as error:
+                statements.execute(f"DROP TABLE {table.sql}", "")
+                raise QueryError(f"Required field {name} cannot be null", location="query") from error
 
 
 def exists_already(statement: Statement, destinations: Destinations) -> bool:
@@ -175,12 +204,6 @@ def exists_already(statement: Statement, destinations: Destinations) -> bool:
     if not isinstance(create, exp.Create) or statement.kind not in ("CREATE_TABLE", "CREATE_TABLE_AS_SELECT"):
         return False
     return bool(create.args.get("exists")) and _existing(statement.target, destinations) is not None
-
-
-def declared_fields(statement: Statement, statements: Statements) -> list[Field]:
-    """Return the REST fields of the columns that a CREATE TABLE declares; none without a list of columns and types."""
-    listed = ", ".join(f"CAST(NULL AS {kind}) AS `{name}`" for name, kind in declared_columns(statement.tree))
-    return [column.field for column in statements.describe(f"SELECT {listed}")] if listed else []
 
 
 def _existing(table: TableName | None, destinations: Destinations) -> TableMeta | None:

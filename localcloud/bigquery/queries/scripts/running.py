@@ -22,6 +22,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.definitions.alterations import alter
+from localcloud.bigquery.queries.definitions.copied_tables import copied_table, create_copied_table
 from localcloud.bigquery.queries.definitions.model_statements import run_model_statement
 from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
 from localcloud.bigquery.queries.definitions.table_actions import single_actions
@@ -109,12 +110,20 @@ class Script(ProcedureScript):
             self._final_table = None
             return
         original = read_statement(statements.qualify(sql), project=statements.project)
+        copied = copied_table(sql, statements)
+        if copied is not None:
+            self.check_definition(original)
+            create_copied_table(copied, statements)
+            self._final_table = None
+            return
         for each in single_actions(original, statements):
-            await self._exec_single(completed(each, statements))
+            await self._exec_single(each)
 
     async def _exec_single(self, statement: Statement) -> None:
         """Run a statement with one action that is not about a model."""
         statements = self._statements
+        options = table_options(statement)
+        statement = completed(statement, statements)
         self.check_definition(statement)
         if (policy := policy_statement(statement, statements)) is not None:
             run_policy_statement(policy, statements)
@@ -123,7 +132,6 @@ class Script(ProcedureScript):
         if alter(statement, statements):
             self._final_table = None
             return
-        options = table_options(statement)
         if options and (changed := changed_options(statement, statements)) is not None:
             apply_options(options, changed, statements)
             self._final_table = None

@@ -63,7 +63,9 @@ _COPY = re.compile(
     r"(?P<head>CREATE\s+(?:OR\s+REPLACE\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?[`\w.-]+)\s+COPY\s+(?=[`\w])",
     re.IGNORECASE,
 )
-_ALTER = re.compile(r"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?P<name>(?:`[^`]+`|[\w.-]+)+)", re.IGNORECASE)
+_ALTER = re.compile(
+    r"(?:ALTER|CREATE\s+SNAPSHOT)\s+TABLE\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?(?P<name>(?:`[^`]+`|[\w.-]+)+)", re.IGNORECASE
+)
 VIEW_TYPES = frozenset({"CREATE_VIEW", "CREATE_MATERIALIZED_VIEW"})
 DML_TYPES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE"})
 
@@ -319,7 +321,7 @@ def _target(tree: exp.Expr, kind: str, project: str) -> TableName | None:
 
 
 def _altered(sql: str, project: str) -> TableName | None:
-    """Return the table of an ALTER TABLE that sqlglot does not parse, if it is named with a dataset."""
+    """Return the table of an ALTER or CREATE SNAPSHOT TABLE that sqlglot does not parse, if it is named with a dataset."""
     found = _ALTER.match(sql, _start(sql))
     parts = found["name"].replace("`", "").split(".") if found is not None else []
     if len(parts) not in (2, 3):
@@ -328,7 +330,7 @@ def _altered(sql: str, project: str) -> TableName | None:
 
 
 def _altered_name(sql: str) -> tuple[Unqualified, ...]:
-    """Return the name of the table of an ALTER TABLE that sqlglot does not parse, if it has no dataset."""
+    """Return the name of the table of such a statement, if it has no dataset."""
     found = _ALTER.match(sql, _start(sql))
     if found is None or "." in found["name"]:
         return ()

@@ -8,12 +8,17 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#paramet
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from sqlglot import exp
 
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.reading.tokens import parsed
 
-_MAY_CONCERN = re.compile(r"\b(?:STRING|BYTES)\s*\(\s*\d|\bENFORCED\b|\b(?:PRIMARY|FOREIGN)\s+KEY\b", re.IGNORECASE)
+_MAY_CONCERN = re.compile(
+    r"\b(?:STRING|BYTES)\s*\(\s*\d|\bENFORCED\b|\b(?:PRIMARY|FOREIGN)\s+KEY\b|\bSTRUCT\s*<.*\b(?:NOT\s+NULL|OPTIONS)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _LENGTH = {exp.DType.TEXT: "length", exp.DType.BINARY: "octet_length"}
 _NAME = {exp.DType.TEXT: "STRING", exp.DType.BINARY: "BYTES"}
 _KEYS = (exp.PrimaryKey, exp.ForeignKey, exp.Constraint)
@@ -61,6 +66,8 @@ def _check_column(column: exp.ColumnDef) -> None:
     constraints = [
         each for each in column.args.get("constraints") or () if not isinstance(each.args.get("kind"), _COLUMN_KEYS)
     ]
+    if isinstance(column.parent, exp.DataType):
+        constraints = []  # a field of a STRUCT, whose settings are in the catalog only
     kind = column.args.get("kind")
     most = _most(kind)
     if kind is not None and most is not None and isinstance(column.parent, exp.Schema):
@@ -73,32 +80,63 @@ def _check_column(column: exp.ColumnDef) -> None:
     column.set("constraints", constraints)
 
 
-def declared_settings(tree: exp.Expr | None) -> dict[str, dict[str, object]]:
-    """Return the settings of the columns that a CREATE TABLE declares, by the names of the columns.
+def declared_settings(tree: exp.Expr | None) -> dict[str, dict[str, Any]]:
+    """Return the settings of the columns that a CREATE TABLE declares, by the names of the columns in lower case.
 
-    The settings are fields of a REST ``TableFieldSchema``: ``maxLength``, ``precision``, ``scale``,
-    ``defaultValueExpression``, ``description``.
+    The settings are fields of a REST ``TableFieldSchema``: ``maxLength``, ``precision``, ``scale``, ``description``,
+    ``defaultValueExpression``, ``mode`` of a column that is NOT NULL, and ``fields``, which has the settings of nested fields
+    in the same form.
     """
     if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Schema):
         return {}
-    found: dict[str, dict[str, object]] = {}
-    for column in tree.this.expressions:
-        if not isinstance(column, exp.ColumnDef):
-            continue
-        settings: dict[str, object] = {}
-        kind = column.args.get("kind")
-        numbers = [int(each.name) for each in kind.expressions if isinstance(each, exp.DataTypeParam)] if kind else []
-        if kind and kind.this in _LENGTH and numbers:
-            settings["maxLength"] = str(numbers[0])
-        elif kind and kind.this in (exp.DType.DECIMAL, exp.DType.BIGDECIMAL) and numbers:
-            settings |= dict(zip(("precision", "scale"), map(str, numbers), strict=False))
-        for constraint in column.args.get("constraints") or ():
-            given = constraint.args.get("kind")
-            if isinstance(given, exp.DefaultColumnConstraint):
-                settings["defaultValueExpression"] = given.this.sql(dialect="bigquery")
-            elif isinstance(given, exp.Properties):
-                options = {each.name.lower(): each.args["value"].name for each in given.expressions}
-                settings |= {name: value for name, value in options.items() if name == "description"}
-        if settings:
-            found[column.name.lower()] = settings
+    return _settings_of(tree.this.expressions)
+
+
+def _settings_of(columns: list[exp.Expr]) -> dict[str, dict[str, Any]]:
+    found = {
+        column.name.lower(): _settings(column)
+        for column in columns
+        if isinstance(column, (exp.ColumnDef, exp.Identifier))
+    }
+    return {name: settings for name, settings in found.items() if settings}
+
+
+def _settings(column: exp.Expr) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    kind = column.args.get("kind")
+    numbers = [int(each.name) for each in kind.expressions if isinstance(each, exp.DataTypeParam)] if kind else []
+    if kind and kind.this in _LENGTH and numbers:
+        settings["maxLength"] = str(numbers[0])
+    elif kind and kind.this in (exp.DType.DECIMAL, exp.DType.BIGDECIMAL) and numbers:
+        settings |= dict(zip(("precision", "scale"), map(str, numbers), strict=False))
+    for constraint in column.args.get("constraints") or ():
+        given = constraint.args.get("kind")
+        if isinstance(given, exp.DefaultColumnConstraint):
+            settings["defaultValueExpression"] = given.this.sql(dialect="bigquery")
+        elif isinstance(given, exp.NotNullColumnConstraint) and not given.args.get("allow_null"):
+            settings["mode"] = "REQUIRED"
+        elif isinstance(given, exp.Properties):
+            settings |= _column_options(given)
+    element = kind.expressions[0] if kind and kind.this == exp.DType.ARRAY and kind.expressions else kind
+    if element is not None and element.this == exp.DType.STRUCT and (inner := _settings_of(element.expressions)):
+        settings["fields"] = inner
+    if kind and kind.this == exp.DType.ARRAY:
+        settings.pop("mode", None)
+    return settings
+
+
+def _column_options(properties: exp.Properties) -> dict[str, Any]:
+    """Return the description in the OPTIONS of a column. Raises ``QueryError`` for other options."""
+    found = {}
+    for each in properties.expressions:
+        name, value = each.name.lower(), each.args["value"]
+        if name != "description":
+            raise QueryError(
+                f"Option {name} of a column is not supported by the local BigQuery.",
+                reason="notImplemented",
+                location="query",
+            )
+        if not isinstance(value, exp.Null) and not (isinstance(value, exp.Literal) and value.is_string):
+            raise QueryError("Option description must be a STRING.", location="query")
+        found[name] = None if isinstance(value, exp.Null) else value.name
     return found

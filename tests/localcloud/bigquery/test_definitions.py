@@ -1,0 +1,144 @@
+"""CREATE TABLE LIKE, COPY and CLONE, keys, and the lists of columns of CREATE TABLE.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-language
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.api_core import exceptions
+
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld
+
+SOURCE = """
+    CREATE TABLE {d}.source (id INT64 NOT NULL OPTIONS (description = 'the id'), s STRING(5) DEFAULT 'q',
+        r STRUCT<a INT64 NOT NULL OPTIONS (description = 'within')>, d DATE, PRIMARY KEY (id) NOT ENFORCED)
+    PARTITION BY d CLUSTER BY id OPTIONS (description = 'table', labels = [('a', 'b')])"""
+FIELDS = [
+    {"name": "id", "type": "INTEGER", "mode": "REQUIRED", "description": "the id"},
+    {"name": "s", "type": "STRING", "mode": "NULLABLE", "maxLength": "5", "defaultValueExpression": "'q'"},
+    {
+        "name": "r",
+        "type": "RECORD",
+        "mode": "NULLABLE",
+        "fields": [{"name": "a", "type": "INTEGER", "mode": "REQUIRED", "description": "within"}],
+    },
+    {"name": "d", "type": "DATE", "mode": "NULLABLE"},
+]
+RESOURCE = {
+    "schema": {"fields": FIELDS},
+    "description": "table",
+    "labels": {"a": "b"},
+    "timePartitioning": {"type": "DAY", "field": "d"},
+    "clustering": {"fields": ["id"]},
+    "tableConstraints": {"primaryKey": {"columns": ["id"]}},
+    "type": "TABLE",
+}
+
+
+def resource(world: BigQueryWorld, dataset: str, table: str) -> dict[str, Any]:
+    return world.call("GET", f"/datasets/{dataset}/tables/{table}").json()
+
+
+@pytest.fixture
+def source(world: BigQueryWorld, dataset: str) -> str:
+    """The dataset of a table ``source`` with one row."""
+    world.rows(SOURCE.format(d=dataset))
+    world.rows(f"INSERT INTO {dataset}.source (id, d) VALUES (1, '2024-01-01')")
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("statement", "changes", "rows"),
+    [
+        ("CREATE TABLE {d}.t LIKE {d}.source", {}, []),
+        ("CREATE TABLE {d}.t COPY {d}.source OPTIONS (description = 'other')", {"description": "other"}, [(1, "q")]),
+        ("CREATE TABLE {d}.t AS SELECT 5 AS x; CREATE OR REPLACE TABLE {d}.t CLONE {d}.source", {}, [(1, "q")]),
+        ("CREATE TABLE {d}.t LIKE {d}.source CLUSTER BY s AS SELECT 2, 'x', NULL, NULL", {"clustering": {"fields": ["s"]}},
+            [(2, "x")]),
+    ],
+)  # fmt: skip
+def test_a_table_has_the_settings_of_the_one_that_it_is_made_from(
+    world: BigQueryWorld, source: str, statement: str, changes: dict[str, Any], rows: list[Any]
+) -> None:
+    world.rows(statement.format(d=source))
+    found = resource(world, source, "t")
+    expected = RESOURCE | changes
+    if "clustering" in changes:
+        expected |= {"timePartitioning": None}
+    assert {key: found.get(key) for key in RESOURCE} == expected
+    assert world.rows(f"SELECT id, s FROM {source}.t") == rows
+    with pytest.raises(exceptions.BadRequest, match="maximum length 5"):
+        world.rows(f"INSERT INTO {source}.t (id, s) VALUES (3, 'too long')")
+
+
+def test_a_failed_query_after_like_leaves_the_table_as_it_was(world: BigQueryWorld, source: str) -> None:
+    before = resource(world, source, "titles")["schema"]
+    with pytest.raises(exceptions.BadRequest, match="Query column 1 has type STRING"):
+        world.rows(f"CREATE OR REPLACE TABLE {source}.titles LIKE {source}.source AS SELECT 'x', 'a', NULL, NULL")
+    assert resource(world, source, "titles")["schema"] == before
+    assert world.rows(f"SELECT COUNT(*) FROM {source}.titles") == [(100,)]
+
+
+def test_keys_are_kept_renamed_and_dropped(world: BigQueryWorld, source: str) -> None:
+    world.rows(
+        f"CREATE TABLE {source}.t (a INT64 PRIMARY KEY NOT ENFORCED, b INT64 REFERENCES {source}.source (id) NOT ENFORCED)"
+    )
+    world.rows(
+        f"ALTER TABLE {source}.t ADD CONSTRAINT mine FOREIGN KEY (a) REFERENCES {source}.source (id) NOT ENFORCED"
+    )
+    world.rows(f"ALTER TABLE {source}.t DROP PRIMARY KEY, RENAME COLUMN a TO c")
+    world.rows(f"ALTER TABLE {source}.t DROP CONSTRAINT `fk$1`")
+    reference = {"projectId": PROJECT, "datasetId": source, "tableId": "source"}
+    key = {
+        "name": "mine",
+        "referencedTable": reference,
+        "columnReferences": [{"referencingColumn": "c", "referencedColumn": "id"}],
+    }
+    assert resource(world, source, "t")["tableConstraints"] == {"foreignKeys": [key]}
+    body = {
+        "tableReference": {"tableId": "u"},
+        "schema": {"fields": FIELDS},
+        "tableConstraints": {"foreignKeys": [key]},
+    }
+    refused = world.call("POST", f"/datasets/{source}/tables", json=body)
+    assert "Unsupported foreign key column c" in refused.json()["error"]["message"]
+    world.call("PATCH", f"/datasets/{source}/tables/t", json={"tableConstraints": {"primaryKey": {"columns": ["b"]}}})
+    assert world.client().get_table(f"{PROJECT}.{source}.t").table_constraints.primary_key.columns == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("CREATE TABLE {d}.t (a INT64, PRIMARY KEY (a))", "PRIMARY KEY must be NOT ENFORCED"),
+        ("CREATE TABLE {d}.t (a INT64, PRIMARY KEY (b) NOT ENFORCED)", "Unsupported primary key column b"),
+        ("CREATE TABLE {d}.t (a INT64 REFERENCES {d}.source (x) NOT ENFORCED)", "Column name x not found in source"),
+        ("CREATE TABLE {d}.t (a STRING REFERENCES {d}.source (id) NOT ENFORCED)", "not compatible with the referencing column"),
+        ("CREATE TABLE {d}.t (a INT64 UNIQUE)", "but got identifier `UNIQUE`"),
+        ("ALTER TABLE {d}.source ADD PRIMARY KEY (s) NOT ENFORCED", "Already Exists: Primary key"),
+        ("ALTER TABLE {d}.source DROP CONSTRAINT x", "Constraint x not found"),
+        ("CREATE TABLE {d}.t (a INT64 DEFAULT 'x')", "Column default expression has type STRING which cannot be assigned"),
+        ("CREATE TABLE {d}.t (a INT64, A INT64)", "Duplicate column name A in CREATE TABLE"),
+        ("CREATE TABLE {d}.t (a INT64) CLUSTER BY b", "Unrecognized name: b"),
+        ("CREATE TABLE {d}.t (a STRING OPTIONS (description = 1))", "Option description must be a STRING"),
+        ("CREATE TABLE {d}.t (a INT64) AS SELECT 'x'", "cannot be coerced from query output type STRING"),
+        ("CREATE TABLE {d}.t (a INT64 NOT NULL) AS SELECT a FROM (SELECT NULL AS a)", "Required field a cannot be null"),
+        ("CREATE TABLE {d}.t LIKE {d}.source AS SELECT 1", "Inserted row has wrong column count; Has 1, expected 4"),
+    ],
+)  # fmt: skip
+def test_a_wrong_definition_is_refused_and_creates_nothing(
+    world: BigQueryWorld, source: str, statement: str, message: str
+) -> None:
+    with pytest.raises(exceptions.GoogleAPICallError, match=message):
+        world.rows(statement.format(d=source))
+    assert world.call("GET", f"/datasets/{source}/tables/t").status_code == 404
+
+
+def test_columns_of_a_query_are_constrained_as_declared(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.t (a INT64 NOT NULL, b STRING DEFAULT 'x') AS (SELECT 1, 'y')")
+    world.rows(f"INSERT INTO {dataset}.t (a) VALUES (2)")
+    assert world.rows(f"SELECT * FROM {dataset}.t ORDER BY a") == [(1, "y"), (2, "x")]
+    with pytest.raises(exceptions.BadRequest, match="NOT NULL"):
+        world.rows(f"INSERT INTO {dataset}.t (b) VALUES ('z')")

@@ -137,6 +137,13 @@ class Messages:
         return lambda value, path, errors: self._message(reference)(value, path, errors)
 
 
+VERTEX_AI: Mapping[str, Messages] = {
+    "v1": Messages("aiplatform.v1", "GoogleCloudAiplatformV1", "google.cloud.aiplatform.v1"),
+    "v1beta1": Messages("aiplatform.v1beta1", "GoogleCloudAiplatformV1beta1", "google.cloud.aiplatform.v1beta1"),
+}
+"""The messages of each version of Vertex AI."""
+
+
 def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)[:MAX_SHOWN]
 

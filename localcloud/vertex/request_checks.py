@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from localcloud.apis.messages import Messages
+from localcloud.apis.messages import VERTEX_AI
 from localcloud.gemini.contents import parse_request
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.json_values import as_list, camel_keys, parse_json
@@ -21,10 +21,6 @@ ONLINE_FILES = ("gs://", "https://", "http://")
 # Google's public buckets, whose files the examples of its documentation use. The local Cloud Storage has no copies.
 PUBLIC_BUCKETS = frozenset({"cloud-samples-data", "generativeai-downloads", "github-repo"})
 
-VERSIONS: Mapping[str, Messages] = {
-    "v1": Messages("aiplatform.v1", "GoogleCloudAiplatformV1", "google.cloud.aiplatform.v1"),
-    "v1beta1": Messages("aiplatform.v1beta1", "GoogleCloudAiplatformV1beta1", "google.cloud.aiplatform.v1beta1"),
-}
 # Jobs of both versions have the same rows, so these may have the fields of the newer version.
 BATCH_VERSION = "v1beta1"
 
@@ -109,7 +105,7 @@ class RequestChecks:
 
 def check_fields(kind: str, message: Any, version: str, path: str = "") -> None:
     """Check the fields of a message of Vertex AI in an API version; ``path`` is where it is. Raises ``BackendError`` (400)."""
-    errors = VERSIONS[version].errors(kind, message, path)
+    errors = VERTEX_AI[version].errors(kind, message, path)
     if errors:
         raise BackendError(400, "\n".join(errors))
 

@@ -10,12 +10,18 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column, Session
 from localcloud.bigquery.ml.calls import Argument, Call, Span, find_common_tables
 from localcloud.bigquery.ml.catalog import Model, ModelCatalog
+from localcloud.bigquery.ml.generating.embeddings import EMBEDDING_FUNCTIONS
+from localcloud.bigquery.ml.generating.generated import TABLE_FUNCTIONS
 from localcloud.bigquery.ml.generating.generation import DEFAULT_ENDPOINT
 from localcloud.bigquery.ml.prediction import PREDICT_OPTIONS, quoted
 from localcloud.bigquery.ml.remote import check_endpoint, model_name
 from localcloud.bigquery.ml.statements import Expression, OptionValue, parse_value, resolve_model
+from localcloud.bigquery.ml.vectors import SEARCH
 from localcloud.bigquery.sql.reading.tokens import Cursor, position, syntax_error
 from localcloud.gemini.models import ModelTable
+
+IMPORTANCE = "ML.FEATURE_IMPORTANCE"
+TABLE_VALUED = frozenset({"ML.PREDICT", IMPORTANCE, SEARCH, *TABLE_FUNCTIONS, *EMBEDDING_FUNCTIONS})
 
 
 class CallArguments:
@@ -201,9 +207,12 @@ class CallArguments:
     def invalid(self, call: Call, reason: str) -> QueryError:
         """Return the error of a call that is not valid, in BigQuery's form."""
         where = position(self._sql, call.span.start)
-        return QueryError(
-            f"Invalid table-valued function {call.name}\n{reason[0].upper()}{reason[1:]} at {where}", location="query"
+        head = (
+            f"Invalid table-valued function {call.name}\n"
+            if call.name in TABLE_VALUED
+            else f"Invalid call of {call.name}: "
         )
+        return QueryError(f"{head}{reason[0].upper()}{reason[1:]} at {where}", location="query")
 
 
 def split_items(sql: str, inside: Span) -> Iterator[Span]:

@@ -137,6 +137,11 @@ class Functions:
         return number
 
 
+def counted_prefix(function: str) -> str:
+    """Return the first part of the name of a counted function, from which messages take the function's name."""
+    return f"ml_counted_{function.replace('.', '_').lower()}"
+
+
 def _struct_type(signature: Signature) -> pa.DataType:
     return pa.struct([pa.field(feature.name, feature.arrow_type) for feature in signature.outputs])
 

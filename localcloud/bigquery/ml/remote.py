@@ -43,11 +43,21 @@ def remote_model_info(statement: CreateModel, location: str, models: ModelTable)
             raise QueryError(f"Unknown option: {name} is not supported for remote models.", location="query")
     if "REMOTE_SERVICE_TYPE" in options:
         raise QueryError("REMOTE_SERVICE_TYPE is not available in the local BigQuery.", reason="notImplemented")
+    if statement.trained:
+        raise QueryError(
+            "A remote model with a query, which tunes the model, or with TRANSFORM is not available in the local BigQuery.",
+            reason="notImplemented",
+            location="query",
+        )
     if statement.inputs is not None:
         raise QueryError("INPUT and OUTPUT are not supported for models that generate text.", location="query")
-    endpoint = options.get("ENDPOINT")
-    if not isinstance(endpoint, str) or not endpoint:
+    endpoint, rows = options.get("ENDPOINT"), options.get("MAX_BATCHING_ROWS", 1)
+    if endpoint is None or endpoint == "":
         raise QueryError("Missing required option: ENDPOINT, for a remote model", location="query")
+    if not isinstance(endpoint, str):
+        raise QueryError("Option ENDPOINT must be a string.", location="query")
+    if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1:
+        raise QueryError("Option MAX_BATCHING_ROWS must be a positive INT64.", location="query")
     if "/endpoints/" in endpoint:
         raise QueryError("Remote models over Vertex AI endpoints are not available locally.", reason="notImplemented")
     project = statement.reference.project
@@ -58,7 +68,7 @@ def remote_model_info(statement: CreateModel, location: str, models: ModelTable)
         check_endpoint(endpoint, models)
     info: dict[str, Any] = {"connection": connection, "endpoint": endpoint}
     if "MAX_BATCHING_ROWS" in options:
-        info["maxBatchingRows"] = str(options["MAX_BATCHING_ROWS"])
+        info["maxBatchingRows"] = str(rows)
     return info
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from localcloud.bigquery.base.call_statistics import CallStatistics
 from localcloud.bigquery.base.connections import Connections
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column, Session
-from localcloud.bigquery.ml.arguments import CallArguments, split_items
+from localcloud.bigquery.ml.arguments import IMPORTANCE, TABLE_VALUED, CallArguments, split_items
 from localcloud.bigquery.ml.calls import (
     QUERY_VALUE,
     Argument,
@@ -28,6 +29,7 @@ from localcloud.bigquery.ml.generating.generated import (
     GeneratedCalls,
     create_request,
 )
+from localcloud.bigquery.ml.generating.generation import check_generates
 from localcloud.bigquery.ml.generating.managed import (
     MANAGED_FUNCTIONS,
     allowed_errors,
@@ -60,10 +62,10 @@ from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.models import ModelTable
 
 _MENTIONED = re.compile(rf"\b(?:(?:ML|AI|OBJ)\s*\.\s*[A-Z_]+|{SEARCH})\s*\(", re.IGNORECASE)
-_IMPORTANCE = "ML.FEATURE_IMPORTANCE"
+# The name of a field of a STRUCT.
+_ALIAS = re.compile(r"\s+AS\s+(?:\w+|`[^`]+`)\s*$", re.IGNORECASE)
 _SCALAR_FUNCTIONS = frozenset({SCALAR_FUNCTION, *TYPED_FUNCTIONS, *MANAGED_FUNCTIONS})
-_TABLE_VALUED = frozenset({"ML.PREDICT", _IMPORTANCE, SEARCH, *TABLE_FUNCTIONS, *EMBEDDING_FUNCTIONS})
-REWRITTEN_FUNCTIONS = _TABLE_VALUED | _SCALAR_FUNCTIONS | {DISTANCE, *IMAGE_FUNCTIONS, *EMBEDDING_CALLS}
+REWRITTEN_FUNCTIONS = TABLE_VALUED | _SCALAR_FUNCTIONS | {DISTANCE, *IMAGE_FUNCTIONS, *EMBEDDING_CALLS}
 
 
 def may_call_functions(sql: str) -> bool:
@@ -164,7 +166,7 @@ class Rewriter:
         return sorted(calls + tables, key=lambda replacement: replacement[0].start)
 
     def _replace_call(self, call: Call, *, streamed: bool) -> str:
-        if call.name in _TABLE_VALUED:
+        if call.name in TABLE_VALUED:
             check_place(self.sql, call)
         if call.name in IMAGE_FUNCTIONS:
             return self._replace_image_call(call)
@@ -180,7 +182,7 @@ class Rewriter:
             return self._replace_distance_call(call)
         if call.name == SEARCH:
             return self._replace_search_call(call)
-        if call.name == _IMPORTANCE:
+        if call.name == IMPORTANCE:
             return self._replace_importance_call(call)
         prediction, columns = self._prepare_prediction(call)
         function = self._functions.register_model(self.session.connection, prediction.model)
@@ -238,6 +240,13 @@ class Rewriter:
         names = EMBEDDING_CALLS[call.name]
         given = self._arguments.named_arguments(call, names)
         texts = [given.pop(name, None) for name in names]
+        if "model" in given:
+            raise QueryError(
+                f"{call.name}: models that run in BigQuery (model) are not available in the local BigQuery: use an "
+                "endpoint.",
+                reason="notImplemented",
+                location="query",
+            )
         if None in texts or "endpoint" not in given:
             raise self._arguments.invalid(call, f"it takes {' and '.join(names)}, and an endpoint.")
         options = {name: self._arguments.evaluate(argument.span) for name, argument in given.items()}
@@ -299,6 +308,7 @@ class Rewriter:
 
     def _replace_table_call(self, call: Call) -> str:
         model, query, options = self._arguments.remote_call(call)
+        check_generates(call.name, model)
         request = create_request(call.name, model, options)
         columns = self._arguments.describe(call, query)
         prompt = options.get("prompt")
@@ -317,6 +327,7 @@ class Rewriter:
         embeddings = given.pop("embeddings", None) if managed else None
         options = {name: self._arguments.evaluate(argument.span) for name, argument in given.items()}
         endpoint = self._arguments.endpoint(options)
+        check_generates(call.name, endpoint)
         text, struct = self._rewrite_prompt(prompt)
         if embeddings is not None:
             # They have no effect, but a column that does not exist or is not an array is an error.
@@ -341,13 +352,14 @@ class Rewriter:
         items = list(split_items(self.sql, inside))
         if cursor.peek() is not None or (len(items) == 1 and not struct):
             return self._rewrite(prompt.span), False
-        fields = ", ".join(f"{self._rewrite(item)} AS part{index}" for index, item in enumerate(items))
+        values = [Span(item.start, item.start + len(_ALIAS.sub("", item.text_in(self.sql)))) for item in items]
+        fields = ", ".join(f"{self._rewrite(value)} AS part{index}" for index, value in enumerate(values))
         return f"STRUCT({fields})", True
 
     # Predictions
 
     def _replace_importance_call(self, call: Call) -> str:
-        """Return the subquery of ML.FEATURE_IMPORTANCE.
+        """Return the subquery of ML.FEATUREIMPORTANCE.
 
         https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-importance
         """

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.ml.functions import counted_prefix
 from localcloud.bigquery.ml.generating.embeddings import Embedding, prepare_embedding
 from localcloud.bigquery.ml.statements import OptionValue
 
@@ -44,7 +45,7 @@ class EmbeddingCall:
     def duckdb_function(self) -> str:
         """The name of the DuckDB function, which calls with equal results share."""
         identity = f"{self.function} {self.embedding.duckdb_function}".encode()
-        return f"ml_embed_{hashlib.sha256(identity).hexdigest()[:24]}"
+        return f"{counted_prefix(self.function)}_{hashlib.sha256(identity).hexdigest()[:24]}"
 
     @property
     def parameters(self) -> list[str]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column
-from localcloud.bigquery.ml.functions import Functions
+from localcloud.bigquery.ml.functions import Functions, counted_prefix
 from localcloud.bigquery.ml.generating.generation import (
     GenerationRequest,
     Generator,
@@ -62,6 +62,13 @@ def create_request(function: str, endpoint: str, options: Mapping[str, OptionVal
     if schema is not None and function not in ("AI.GENERATE_TABLE", SCALAR_FUNCTION):
         raise QueryError(f"Invalid arguments of {function}: Unknown argument output_schema.", location="query")
     parsed = None if schema is None else parse_output_schema(str(schema))
+    for field in parsed.fields if parsed is not None else ():
+        if field.name.lower() in ("full_response", "status"):
+            raise QueryError(
+                f"Invalid arguments of {function}: output_schema has the field {field.name}, which is a column that "
+                "the function adds.",
+                location="query",
+            )
     return generation_request(function, endpoint, remaining, parsed)
 
 
@@ -163,7 +170,7 @@ class GeneratedCalls:
             raise QueryError(f"{request.function} needs a model backend, and there is none.", reason="notImplemented")
         generator = Generator(backend, request)
         identity = json.dumps([kind, asdict(request)], sort_keys=True, default=str).encode()
-        name = f"ml_generate_{hashlib.sha256(identity).hexdigest()[:24]}"
+        name = f"{counted_prefix(request.function)}_{hashlib.sha256(identity).hexdigest()[:24]}"
         fields = ", ".join(f'"{column.name}" {column.duckdb_type}' for column in request.columns())
         call: dict[str, Callable[..., pa.Array]] = {
             "texts": generator.answer_texts,

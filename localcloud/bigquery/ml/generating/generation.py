@@ -9,17 +9,19 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
+from localcloud.apis.messages import VERTEX_AI
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.generating.output_schema import OutputType
 from localcloud.bigquery.ml.statements import OptionValue
 from localcloud.gemini.backends import ModelBackend
+from localcloud.gemini.models import MODELS
 
 REQUESTS_AT_ONCE = 16
 DEFAULT_ENDPOINT = "gemini-3.8-flash"
@@ -28,6 +30,8 @@ DEFAULT_ENDPOINT = "gemini-3.8-flash"
 _SAMPLING: dict[str, tuple[float, float]] = {"temperature": (0, 1), "top_p": (0, 1), "max_output_tokens": (1, 8192)}
 _TABLE_SAMPLING = _SAMPLING | {"temperature": (0, 2)}
 _OTHERS = frozenset({"stop_sequences", "safety_settings", "ground_with_google_search", "request_type", "model_params"})
+# The arguments of the scalar functions, which have the options of a request in model_params alone.
+_SCALAR_ARGUMENTS = frozenset({"request_type", "model_params"})
 _GENERATION_FIELDS = {
     "temperature": "temperature",
     "top_p": "topP",
@@ -36,6 +40,18 @@ _GENERATION_FIELDS = {
 }
 _DEFAULTS = {"temperature": 0, "top_p": 0.95, "max_output_tokens": 1024}
 _REQUEST_TYPES = ("DEDICATED", "SHARED", "UNSPECIFIED")
+# What the value of an option must be, and the words for it.
+_FORMS: dict[str, tuple[Callable[[OptionValue], bool], str]] = {
+    "ground_with_google_search": (lambda value: isinstance(value, bool), "a BOOL"),
+    "stop_sequences": (
+        lambda value: _is_list(value, lambda item: isinstance(item, str)),
+        "an ARRAY<STRING>",
+    ),
+    "safety_settings": (
+        lambda value: _is_list(value, lambda item: _setting(item) is not None),
+        "an ARRAY<STRUCT<category STRING, threshold STRING>>",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,13 @@ def _json_column(name: str) -> OutputColumn:
     return OutputColumn(name, "JSON")
 
 
+def check_generates(function: str, endpoint: str) -> None:
+    """Raise ``QueryError`` if a model returns embeddings instead of content."""
+    model = MODELS.get(endpoint.partition("@")[0])
+    if model is not None and model.embeds:
+        raise _invalid(function, f"the model {endpoint} returns embeddings, and does not generate content.")
+
+
 def generation_request(
     function: str, endpoint: str, options: Mapping[str, OptionValue], schema: OutputType | None
 ) -> GenerationRequest:
@@ -120,9 +143,13 @@ def generation_request(
         QueryError: An option is unknown or out of its range.
     """
     remaining = dict(options)
-    flatten = bool(remaining.pop("flatten_json_output", False)) if function == "ML.GENERATE_TEXT" else False
+    flatten = remaining.pop("flatten_json_output", False) if function == "ML.GENERATE_TEXT" else False
+    if not isinstance(flatten, bool):
+        raise _invalid(function, "flatten_json_output must be a BOOL.")
     sampling = _TABLE_SAMPLING if function == "AI.GENERATE_TABLE" else _SAMPLING
     for name, value in remaining.items():
+        if function == "AI.GENERATE" and name not in _SCALAR_ARGUMENTS:
+            raise _invalid(function, f"unknown argument {name}.")
         _check_option(function, name, value, sampling)
     if "model_params" in remaining:
         individual = remaining.keys() - {"model_params", "request_type"}
@@ -131,6 +158,8 @@ def generation_request(
         body = _parse_model_params(function, remaining["model_params"])
     else:
         body = _request_body(remaining, _DEFAULTS if function.endswith(".GENERATE_TEXT") else {})
+    if errors := VERTEX_AI["v1beta1"].errors("GenerateContentRequest", body):
+        raise _invalid(function, errors[0])
     if schema is not None:
         generation = body.setdefault("generationConfig", {})
         generation |= {"responseMimeType": "application/json", "responseSchema": schema.json_schema()}
@@ -146,6 +175,22 @@ def _check_option(function: str, name: str, value: OptionValue, sampling: Mappin
         raise _invalid(function, f"unknown argument {name}.")
     elif name == "request_type" and str(value).upper() not in _REQUEST_TYPES:
         raise _invalid(function, f"request_type must be one of {', '.join(_REQUEST_TYPES)}.")
+    elif name in _FORMS and not _FORMS[name][0](value):
+        raise _invalid(function, f"{name} must be {_FORMS[name][1]}.")
+
+
+def _is_list(value: OptionValue, is_item: Callable[[OptionValue], bool]) -> bool:
+    return isinstance(value, list) and all(is_item(item) for item in value)
+
+
+def _setting(value: object) -> dict[str, object] | None:
+    """Return a SafetySetting, which is given as ``(category, threshold)`` or as a STRUCT with these names; or None."""
+    names = ["category", "threshold"]
+    if isinstance(value, tuple) and len(value) == len(names):
+        return dict(zip(names, value, strict=True))
+    if isinstance(value, dict) and [str(name).lower() for name in value] == names:
+        return dict(zip(names, value.values(), strict=True))
+    return None
 
 
 def _request_body(options: Mapping[str, OptionValue], defaults: Mapping[str, OptionValue]) -> dict[str, Any]:
@@ -157,9 +202,7 @@ def _request_body(options: Mapping[str, OptionValue], defaults: Mapping[str, Opt
     body: dict[str, Any] = {"generationConfig": generation} if generation else {}
     settings = options.get("safety_settings")
     if isinstance(settings, list):
-        body["safetySettings"] = [
-            {"category": item[0], "threshold": item[1]} for item in settings if isinstance(item, tuple)
-        ]
+        body["safetySettings"] = [setting for each in settings if (setting := _setting(each)) is not None]
     if options.get("ground_with_google_search") is True:
         body["tools"] = [{"googleSearch": {}}]
     return body
@@ -190,7 +233,7 @@ def _camel_case(value: Any) -> Any:
 
 
 def _invalid(function: str, why: str) -> QueryError:
-    return QueryError(f"Invalid arguments of {function}: {why[0].upper()}{why[1:]}", location="query")
+    return QueryError(f"Invalid arguments of {function}: {why}", location="query")
 
 
 class Generator:

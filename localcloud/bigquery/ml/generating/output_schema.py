@@ -137,11 +137,13 @@ def parse_output_schema(text: str) -> OutputType:
 
 
 def _fields(cursor: Cursor) -> tuple[OutputField, ...]:
-    fields = []
+    fields: list[OutputField] = []
     while True:
         name = cursor.take()
         if name.kind not in ("word", "quoted"):
             raise QueryError(f"Syntax error: Unexpected {name.named()}")
+        if name.text.lower() in {field.name.lower() for field in fields}:
+            raise QueryError(f"the field {name.text} comes twice")
         fields.append(OutputField(name.text, _type(cursor)))
         if cursor.take_words("OPTIONS"):
             cursor.skip_group()

@@ -42,6 +42,8 @@ _SIGNATURES = {
 
 # The name of a function in JavaScript: see ``JavaScriptFunctions``.
 _JAVASCRIPT = re.compile(r"\bjavascript_\d+_")
+# A function over a generative model, whose first argument is the number of the call: see ``counted_prefix``.
+_COUNTED = re.compile(r"ML_COUNTED_(?P<family>AI|ML)_(?P<name>\w+)_[0-9A-F]{24}")
 # The names of our macros for JSON, and of the functions over images.
 _OURS = ((re.compile(r"^_(?=JSON_)"), ""), (re.compile(r"^ML_(?=(?:DECODE|RESIZE|CONVERT)_)"), "ML."))
 
@@ -52,6 +54,9 @@ def _signature(match: re.Match[str]) -> str:
     what = "SUBSTR" if what == "SUBSTRING" else what
     for ours, theirs in _OURS:
         what = ours.sub(theirs, what)
+    given_types = match["types"]
+    if counted := _COUNTED.fullmatch(what):
+        what, given_types = f"{counted['family']}.{counted['name']}", given_types.partition(", ")[2]
     kind = "function" if what[:1].isalpha() else "operator"
     if what in _SIGNATURES and match["types"]:
         given = _types(match["types"])
@@ -61,7 +66,7 @@ def _signature(match: re.Match[str]) -> str:
             for each, needed in _SIGNATURES[what]
         )
         return f"No matching signature for function {what}\n  Argument types: {given}{listed}"
-    types = f"for argument types: {_types(match['types'])}" if match["types"] else "with no arguments"
+    types = f"for argument types: {_types(given_types)}" if given_types else "with no arguments"
     return f"No matching signature for {kind} {what} {types}"
 
 

@@ -141,7 +141,7 @@ def test_the_request_describes_the_categories_and_examples(world: MlWorld, backe
         ("AI.CLASSIFY('x', 'a')", "categories must be an array"),
         ("AI.CLASSIFY('x', ['a'], output_mode => 'all')", "single or multi"),
         ("AI.GENERATE_INT('x', output_schema => 'a INT64')", "Unknown argument output_schema"),
-        ("AI.GENERATE_INT('x', model_params => '[]')", "Model_params must be"),
+        ("AI.GENERATE_INT('x', model_params => '[]')", "model_params must be"),
     ],
 )
 def test_a_call_that_is_not_valid_is_rejected(world: MlWorld, call: str, problem: str) -> None:

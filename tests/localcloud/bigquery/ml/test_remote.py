@@ -208,6 +208,29 @@ def test_model_params_are_sent_unchanged(world: MlWorld, backend: PickyBackend) 
             "AI.GENERATE_TEXT(MODEL d.gemini, TABLE d.prompts, STRUCT('{}' AS model_params, 0.5 AS temperature))",
             "can't be given together",
         ),
+        (
+            "AI.GENERATE_TABLE(MODEL d.gemini, TABLE d.prompts, STRUCT('a INT64, A STRING' AS output_schema))",
+            "comes twice",
+        ),
+        (
+            "AI.GENERATE_TABLE(MODEL d.gemini, TABLE d.prompts, STRUCT('status STRING' AS output_schema))",
+            "field status",
+        ),
+        ("ML.GENERATE_TEXT(MODEL d.gemini, TABLE d.prompts, STRUCT('yes' AS flatten_json_output))", "must be a BOOL"),
+        (
+            "ML.GENERATE_TEXT(MODEL d.gemini, TABLE d.prompts, STRUCT('x' AS stop_sequences))",
+            "must be an ARRAY<STRING>",
+        ),
+        (
+            "ML.GENERATE_TEXT(MODEL d.gemini, TABLE d.prompts, STRUCT([STRUCT('HARM' AS category, 'LOW' AS threshold)] AS "
+            "safety_settings))",
+            "Invalid value at 'safety_settings[0].category'",
+        ),
+        ("ML.GENERATE_TEXT(MODEL d.gemini, TABLE d.prompts, STRUCT('{\"x\": 1}' AS model_params))", 'Unknown name "x"'),
+        ("UNNEST([AI.GENERATE('a', temperature => 0.5)])", "unknown argument temperature"),
+        ("UNNEST([AI.GENERATE(5)])", "No matching signature for function AI.GENERATE for argument types: INT64"),
+        ("UNNEST([AI.IF('a', endpoint => 'text-embedding-005')])", "text-embedding-005 returns embeddings"),
+        ("UNNEST([AI.GENERATE()])", "Invalid call of AI.GENERATE: It takes a prompt. at [1:23]"),
         ("ML.PREDICT(MODEL d.gemini, TABLE d.prompts)", "not supported for the remote model"),
         ("ML.GENERATE_TEXT(MODEL d.none, TABLE d.prompts)", f"Not found: Model {PROJECT}:learning.none"),
     ],
@@ -229,6 +252,11 @@ def test_an_invalid_call_is_rejected_before_a_request_is_sent(
         ("REMOTE WITH CONNECTION `c` OPTIONS(ENDPOINT='x')", "Invalid connection 'c'"),
         ("REMOTE WITH CONNECTION `us.c` OPTIONS(ENDPOINT='gemini-2.0-flash-001')", "it is retired or unknown"),
         ("REMOTE WITH CONNECTION `us.c` OPTIONS(REMOTE_SERVICE_TYPE='CLOUD_AI_VISION_V1')", "not available"),
+        ("REMOTE WITH CONNECTION `us.c` OPTIONS(ENDPOINT='gemini-2.5-flash', MAX_BATCHING_ROWS='9')", "positive INT64"),
+        (
+            "REMOTE WITH CONNECTION `us.c` OPTIONS(ENDPOINT='gemini-2.5-flash') AS SELECT 1 AS a",
+            "which tunes the model",
+        ),
     ],
 )
 def test_an_invalid_remote_model_is_rejected(world: MlWorld, clauses: str, part: str) -> None:

@@ -14,6 +14,9 @@ from localcloud.bigquery.ml.statements import OptionValue
 from localcloud.storage.objects.errors import NotFound as ObjectNotFound
 from localcloud.storage.objects.store import ObjectStore
 
+# Options of models that BigQuery trained, with hyperparameter tuning or as boosted trees.
+_OF_TRAINED_MODELS = ("TRIAL_ID", "ADD_SERVING_DEFAULT_SIGNATURE")
+
 
 def export(model: Model, options: Mapping[str, OptionValue], store: ObjectStore, *, dry_run: bool) -> None:
     """Write a model's files to the URI in the options.
@@ -28,11 +31,15 @@ def export(model: Model, options: Mapping[str, OptionValue], store: ObjectStore,
         QueryError: An option is not valid, the bucket does not exist, or the model's type can't be exported.
     """
     for name in options:
-        if name not in ("URI", "TRIAL_ID", "ADD_SERVING_DEFAULT_SIGNATURE"):
+        if name in _OF_TRAINED_MODELS:
+            raise QueryError(f"Option {name} is not supported for imported models.", location="query")
+        if name != "URI":
             raise QueryError(f"Unknown option: {name}", location="query")
     uri = options.get("URI")
-    if not isinstance(uri, str):
+    if uri is None:
         raise QueryError("Missing required option: URI", location="query")
+    if not isinstance(uri, str):
+        raise QueryError("Option URI must be a string.", location="query")
     export_to(model, uri, store, dry_run=dry_run)
 
 

@@ -85,9 +85,19 @@ def import_options(statement: CreateModel) -> ImportOptions:
     """
     options = statement.options
     if "MODEL_TYPE" not in options and not statement.trained:
+        for name, value in options.items():
+            _check_option(name, value)
         raise QueryError("Missing required option: MODEL_TYPE", location="query")
-    model_type = str(options.get("MODEL_TYPE", "LINEAR_REG")).upper()
-    if statement.trained or model_type not in FORMATS:
+    model_type = options.get("MODEL_TYPE", "LINEAR_REG")
+    if not isinstance(model_type, str):
+        raise QueryError("Option MODEL_TYPE must be a string.", location="query")
+    model_type = model_type.upper()
+    if statement.trained and model_type in FORMATS:
+        raise QueryError(
+            f"A query (AS) and TRANSFORM are not supported for the imported MODEL_TYPE '{model_type}'.",
+            location="query",
+        )
+    if model_type not in FORMATS:
         raise QueryError(
             f"MODEL_TYPE '{model_type}' is not available: the local BigQuery does not train models. It imports "
             f"{', '.join(FORMATS)}, and creates remote models.",

@@ -162,6 +162,7 @@ class MachineLearning:
 
     def _create(self, statement: CreateModel, session: Session, *, dry_run: bool) -> ModelResult:
         reference = statement.reference
+        statement = replace(statement, options=_evaluated(statement.options, session))
         remote = statement.connection is not None
         options = None if remote else import_options(statement)
         location = _location(statement.reference, session)
@@ -268,7 +269,7 @@ class MachineLearning:
         if statement.if_exists and self.models.find(statement.reference) is None:
             return ModelResult("ALTER_MODEL", "SKIP")
         model = self.models.require(statement.reference)
-        options = {name: _evaluate(value, session) for name, value in statement.options.items()}
+        options = _evaluated(statement.options, session)
         if dry_run:
             apply_options(dict(model.resource), options)
         else:
@@ -276,7 +277,8 @@ class MachineLearning:
         return ModelResult("ALTER_MODEL", "ALTER")
 
     def _export(self, statement: ExportModel, session: Session, *, dry_run: bool) -> ModelResult:
-        export(self.models.require(statement.reference), statement.options, self._store, dry_run=dry_run)
+        options = _evaluated(statement.options, session)
+        export(self.models.require(statement.reference), options, self._store, dry_run=dry_run)
         return ModelResult("EXPORT_MODEL")
 
     # Predictions
@@ -348,10 +350,19 @@ def _training_run(options: ImportOptions, started: datetime) -> dict[str, Any]:
     return run
 
 
-def _evaluate(value: OptionValue, session: Session) -> OptionValue | datetime:
-    """Return the value of an option; evaluate it if it is an expression."""
-    if not isinstance(value, Expression):
-        return value
-    row = session.connection.execute(session.translate(f"SELECT {value.sql}")).fetchone()
-    result: OptionValue | datetime = None if row is None else row[0]
+def _evaluated(options: Mapping[str, OptionValue], session: Session) -> dict[str, OptionValue]:
+    """Return the values of options; those that are expressions, such as ``CONCAT('a', @b)``, are evaluated.
+
+    Raises:
+        QueryError: An expression is not valid, or names a column.
+    """
+    return {name: _value(option, session) for name, option in options.items()}
+
+
+def _value(option: OptionValue, session: Session) -> OptionValue:
+    if not isinstance(option, Expression):
+        return option
+    session.describe(f"SELECT {option.sql}")
+    row = session.connection.execute(*session.bind(session.translate(f"SELECT {option.sql}"))).fetchone()
+    result: OptionValue = None if row is None else row[0]
     return result

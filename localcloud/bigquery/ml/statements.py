@@ -22,6 +22,7 @@ from localcloud.bigquery.sql.reading.tokens import (
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/ModelReference
 _MODEL_ID = re.compile(r"\w{1,1024}", re.ASCII)
 _DATASET_ID = re.compile(r"[\w-]{1,1024}", re.ASCII)
+_TEMPORARY = re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?TEMP(?:ORARY)?\s+MODEL\b", re.IGNORECASE)
 _PROJECT_ID = re.compile(r"(?:[a-z][a-z0-9.-]*:)?[A-Za-z][A-Za-z0-9-]{0,62}", re.ASCII)
 
 
@@ -143,6 +144,8 @@ def parse_statement(sql: str, *, project: str, default_dataset: str | None) -> M
         return parser.alter()
     if cursor.take_words("EXPORT", "MODEL"):
         return parser.export()
+    if _TEMPORARY.match(sql, cursor.all[0].start if cursor.all else 0):
+        raise QueryError("CREATE MODEL does not support TEMP: BigQuery has no temporary models", location="query")
     return None
 
 

@@ -144,7 +144,8 @@ class Statements(Session):
 
     def model_statement(self, sql: str) -> ModelStatement | ObjectTableStatement | None:
         """Return ``sql`` as a statement about a model or an object table, or None. Raises ``QueryError``."""
-        return self.learning.parse(quote_names(sql), project=self.project, default_dataset=self.default_dataset)
+        named = quote_names(self.parameters.named_in(sql))
+        return self.learning.parse(named, project=self.project, default_dataset=self.default_dataset)
 
     # Preparing
 

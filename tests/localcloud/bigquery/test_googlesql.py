@@ -10,6 +10,7 @@ from google.cloud import bigquery
 
 from localcloud.bigquery.base.schema import marked_name, plain_name, unique_names
 from localcloud.bigquery.sql.reading.names import unnest_paths
+from localcloud.bigquery.sql.reading.statement import read_statement
 from localcloud.bigquery.sql.structs.fields import name_fields
 from tests.localcloud.bigquery.world import BUCKET, PROJECT, BigQueryWorld
 
@@ -294,3 +295,16 @@ def test_the_names_of_a_result_are_unique() -> None:
     assert marked != "label"
     assert plain_name(marked) == "label"
     assert unique_names(["label", marked]) == ["label", "label_1"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("WITH t AS (SELECT * FROM t) SELECT * FROM t, u", {25: "t", 45: "u"}),
+        ("WITH a AS (SELECT * FROM b), b AS (SELECT * FROM a) SELECT * FROM b", {25: "b"}),
+        ("WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n FROM t) SELECT * FROM t", {}),
+        ("SELECT * FROM (WITH t AS (SELECT 1) SELECT * FROM t), t", {54: "t"}),
+    ],
+)
+def test_a_name_is_that_of_a_table_where_no_common_table_is_in_scope(sql: str, tables: dict[int, str]) -> None:
+    assert {name.start: name.name for name in read_statement(sql, project="p").unqualified} == tables

@@ -268,7 +268,7 @@ def read_statement(sql: str, *, project: str) -> Statement:
             continue
         if node.db:
             tables[TableName(node.catalog or project, node.db, node.name)] = None
-        elif "start" in node.this.meta and node.name.lower() not in shadowed:
+        elif "start" in node.this.meta and not (node.name.lower() in shadowed and _is_common(node)):
             unqualified.append(Unqualified(node.name, node.this.meta["start"]))
     columns = None
     if not any(True for _ in tree.find_all(exp.Star)):
@@ -277,6 +277,30 @@ def read_statement(sql: str, *, project: str) -> Statement:
         unqualified += _altered_name(sql)
     target = _altered(sql, project) if isinstance(tree, exp.Command) else _target(tree, kind, project)
     return Statement(sql, kind, tree, tuple(tables), tuple(unqualified), target, columns, project)
+
+
+def _is_common(table: exp.Table) -> bool:
+    """Return whether a name without a dataset is that of a common table expression, and not of a table.
+
+    The query of an expression does not see the expression itself, nor later ones, unless the clause is recursive.
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#cte_visibility
+    """
+    child: exp.Expr = table
+    while child.parent is not None:
+        parent = child.parent
+        clause = parent if isinstance(parent, exp.With) else parent.args.get("with_")
+        if isinstance(clause, exp.With) and clause is not child:
+            seen = [each for each in clause.expressions if clause.recursive or not _is_behind(each, child, clause)]
+            if any(each.alias_or_name.lower() == table.name.lower() for each in seen):
+                return True
+        child = parent
+    return False
+
+
+def _is_behind(expression: exp.Expr, child: exp.Expr, clause: exp.With) -> bool:
+    """Return whether an expression of a clause comes after another one of it, or is that one."""
+    places = [id(each) for each in clause.expressions]
+    return id(child) in places and places.index(id(expression)) >= places.index(id(child))
 
 
 def _parseable(sql: str) -> str:

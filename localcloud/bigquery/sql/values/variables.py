@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.reading.tokens import Token, parsed, readable_tokens
+from localcloud.bigquery.sql.reading.tokens import Token, bracket_pairs, parsed, readable_tokens
 
 _PREFIX = "_v"
 _WORDS = re.compile(r"\w+")
@@ -38,12 +38,19 @@ def replace_variables(sql: str, names: Mapping[str, str], columns_of: ColumnsOf)
         return sql, {}
     numbers = {name: f"{_PREFIX}{index}" for index, name in enumerate(sorted(mentioned))}
     tree = parsed(sql)
-    places = list(_words(sql, numbers) if tree is None else _columns(tree, numbers, columns_of))
+    if tree is None or isinstance(tree, exp.Command) or _creates_model(tree):
+        places = list(_words(sql, numbers))
+    else:
+        places = list(_columns(tree, numbers, columns_of))
     used: dict[str, str] = {}
     for start, end, name, alias in sorted(places, reverse=True):
         used[numbers[name]] = names[name]
         sql = f"{sql[:start]}@{numbers[name]}{alias}{sql[end:]}"
     return sql, used
+
+
+def _creates_model(tree: exp.Expr) -> bool:
+    return isinstance(tree, exp.Create) and tree.args.get("kind") == "MODEL"
 
 
 def _columns(tree: exp.Expr, numbers: Mapping[str, str], columns_of: ColumnsOf) -> Iterator[tuple[int, int, str, str]]:
@@ -131,7 +138,7 @@ def _projects(query: exp.Expr, name: str, columns_of: ColumnsOf) -> bool:
 
 
 def _words(sql: str, numbers: Mapping[str, str]) -> Iterator[tuple[int, int, str, str]]:
-    """Yield the places of variables in a statement that sqlglot can't parse."""
+    """Yield the places of variables in a statement that sqlglot can't parse, or whose options it does not parse."""
     found = readable_tokens(sql)
     for index, token in enumerate(found):
         name = token.text.lower()
@@ -144,4 +151,14 @@ def _is_free(found: tuple[Token, ...], index: int) -> bool:
     after = found[index + 1] if index + 1 < len(found) else None
     if before is not None and (before.is_symbol(".", "@") or before.text.upper() in _BEFORE_OTHER_NAMES):
         return False
+    if before is not None and before.is_symbol("(", ",") and after is not None and after.is_symbol("="):
+        return not _is_option(found, index)
     return after is None or not after.is_symbol("(", "=>")
+
+
+def _is_option(found: tuple[Token, ...], index: int) -> bool:
+    """Return whether the name at ``index`` is that of an option, in the brackets after OPTIONS."""
+    pairs = bracket_pairs(found)
+    while index >= 0 and not found[index].is_symbol("("):
+        index = pairs.get(index, index) - 1
+    return index > 0 and found[index - 1].is_word("OPTIONS")

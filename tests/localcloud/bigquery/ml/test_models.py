@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from google.cloud import bigquery
 from onnx import TensorProto, helper
 
 from tests.localcloud.bigquery.ml.world import PROJECT, MlWorld, ml_world
@@ -75,6 +76,10 @@ def test_a_failed_replacement_leaves_the_model(world: MlWorld) -> None:
     [
         ("MODEL_PATH='gs://bucket/x/*'", "invalidQuery", "Missing required option: MODEL_TYPE"),
         ("MODEL_TYPE='ONNX'", "invalidQuery", "Missing required option: MODEL_PATH"),
+        ("MODELTYPE='ONNX', MODEL_PATH='gs://bucket/x/*'", "invalidQuery", "Unknown option: MODELTYPE"),
+        ("MODEL_TYPE=ONNX, MODEL_PATH='gs://bucket/x/*'", "invalidQuery", "Unrecognized name: ONNX"),
+        ("MODEL_TYPE=5, MODEL_PATH='gs://bucket/x/*'", "invalidQuery", "Option MODEL_TYPE must be a string"),
+        ("MODEL_TYPE='ONNX', MODEL_PATH='gs://bucket/x/*') AS (SELECT 1", "invalidQuery", "A query (AS) and TRANSFORM"),
         ("MODEL_TYPE='KMEANS'", "notImplemented", "does not train models"),
         ("MODEL_TYPE='ONNX', MODEL_PATH='gs://bucket/x/*', FOO=1", "invalidQuery", "Unknown option: FOO"),
         ("MODEL_TYPE='ONNX', MODEL_PATH='gs://bucket/x/*'", "notFound", "Not found: URI"),
@@ -99,6 +104,18 @@ def test_options_that_bigquery_rejects_are_rejected(world: MlWorld, options: str
 
     assert found == reason
     assert part in message
+
+
+def test_an_option_is_an_expression_with_variables_and_parameters(world: MlWorld) -> None:
+    world.run(
+        "DECLARE description, folder STRING DEFAULT 'identity'; CREATE MODEL d.expressed OPTIONS(MODEL_TYPE='ONNX', "
+        "MODEL_PATH=CONCAT('gs://bucket/', folder, '/*')); ALTER MODEL d.expressed SET OPTIONS(description=description)"
+    )
+    assert world.model("expressed")["description"] == "identity"
+
+    parameter = bigquery.ScalarQueryParameter("text", "STRING", "given")
+    world.run("ALTER MODEL d.expressed SET OPTIONS(description=UPPER(@text))", [parameter])
+    assert world.model("expressed")["description"] == "GIVEN"
 
 
 def test_a_model_is_registered_by_create_and_by_alter(world: MlWorld) -> None:

@@ -48,6 +48,7 @@ from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.structs import elements
 from localcloud.bigquery.sql.structs.elements import with_elements
 from localcloud.bigquery.sql.structs.shapes import Shape
+from localcloud.bigquery.sql.structs.stars import with_stars
 from localcloud.bigquery.sql.structs.subscripts import MACROS
 from localcloud.bigquery.sql.tables import lengths
 from localcloud.bigquery.sql.tables.pseudo_columns import Ingested, with_pseudo_columns, without_table_suffix
@@ -258,7 +259,7 @@ def _row_access(sql: str, *, project_id: str, caller: Any, catalog: Catalog) -> 
         found = catalog.get_table(table.catalog or project_id, table.db, table.name)
         return None if found is None else Shape.of(tuple(found.schema_.fields))
 
-    return with_elements(sql, shape)
+    return with_elements(with_stars(sql, shape), shape)
 
 
 # The first of the functions through which each statement passes.

@@ -74,6 +74,10 @@ class Shapes:
         """Return the shape of the elements of an UNNEST, or None if it is not known."""
         return self._of_value(node.expressions[0], node)
 
+    def of_struct(self, value: exp.Expr, place: exp.Expr) -> Shape | None:
+        """Return the shape of an expression at a place of the statement, or None if it is not known."""
+        return self._of_value(value, place)
+
     def source_of(self, column: exp.Column) -> exp.Expr | None:
         """Return the source of a column whose name does not start with that of a source; None if it is not known."""
         first = column.parts[0].name.lower()

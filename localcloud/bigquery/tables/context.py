@@ -32,9 +32,11 @@ from localcloud.bigquery.javascript.functions import check_function
 from localcloud.bigquery.sql.functions import (
     adjustments,
     arithmetic,
+    byte_patterns,
     byte_strings,
     nan,
     networks,
+    printing,
     regular_expressions,
     rewriting,
 )
@@ -304,7 +306,9 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     for functions in (
         intervals,
         byte_strings,
+        byte_patterns,
         regular_expressions,
+        printing,
         json_output,
         json_changes,
         json_lax,

@@ -88,6 +88,61 @@ VALUES: dict[str, dict[str, Any]] = {
         "EXTRACT(TIME FROM moment)": dt.time(1, 2, 3, 500000),
         "SAFE.DATE(moment, 'UTC')": dt.date(1969, 12, 31),
     },
+    "functions_of_texts_and_null": {
+        "SUBSTR('apple', CAST(missing AS INT64))": None,
+        "SUBSTR('apple', 1, CAST(missing AS INT64))": None,
+        "RIGHT('apple', CAST(missing AS INT64))": None,
+        "LPAD('abc', 2, nothing)": None,
+        "LEFT(nothing, -1)": None,
+        "SPLIT('a,b', nothing)": [],
+        "CODE_POINTS_TO_STRING([NULL, 65])": None,
+    },
+    "characters": {
+        "TO_CODE_POINTS('')": [],
+        "CHR(CAST(half * 130 AS INT64))": "A",
+        "CODE_POINTS_TO_STRING([65, CAST(half * 510 AS INT64)])": "Aÿ",
+        "REVERSE('a\\u0301b')": "b\u0301a",
+        "UPPER('straße')": "STRASSE",
+        "FROM_BASE64('abc')": b"i\xb7",
+        "SAFE.CODE_POINTS_TO_STRING([-1])": None,
+        "COLLATE('abc', 'und:ci') = 'ABC'": True,
+        "'abc' LIKE ANY UNNEST(['x', 'a%'])": True,
+        "'abc' LIKE ANY UNNEST(['x', NULL])": None,
+        "'abc' NOT LIKE ANY UNNEST(['x', 'a%'])": True,
+        r"'ba%na' LIKE CONCAT('ba', r'\%', 'na')": True,
+    },
+    "regular_expressions_of_bytes_and_columns": {
+        "REGEXP_CONTAINS(b'foo@x', rb'@[a-z]')": True,
+        "REGEXP_EXTRACT(b'foo@x', rb'@([a-z])')": b"x",
+        "REGEXP_EXTRACT_ALL(b'\\xffa\\xff', rb'\\xff')": [b"\xff", b"\xff"],
+        "REGEXP_INSTR(b'foo@x', rb'@')": 4,
+        "REGEXP_REPLACE(b'abc', rb'(b)', rb'\\1\\1')": b"abbc",
+        "ARRAY_TO_STRING([b'a', NULL, b'b'], b'-')": b"a-b",
+        "ARRAY_TO_STRING([b'a', NULL], b'-', b'N')": b"a-N",
+        "REGEXP_EXTRACT('hello helloo', CONCAT('l', '(o+)'))": "o",
+        "REGEXP_EXTRACT('hello helloo', CONCAT('l', '(o+)'), 1, 2)": "oo",
+        "REGEXP_EXTRACT_ALL('hello helloo', CONCAT('l', '(o+)'))": ["o", "oo"],
+        "REGEXP_INSTR('hello helloo', CONCAT('l', 'o+'), 2, 1, 1)": 6,
+    },
+    "format_by_flags": {
+        "FORMAT('%\\'x', 123456789)": "75b:cd15",
+        "FORMAT('%#x', -255)": "-0xff",
+        "FORMAT('%08x', -255)": "-00000ff",
+        "FORMAT('%\\'015d|', 1234567)": "0000001,234,567|",
+        "FORMAT('%+\\'d', 1234567)": "+1,234,567",
+        "FORMAT('%.3d', 5)": "005",
+        "FORMAT('%\\'.2f', -1234567.891)": "-1,234,567.89",
+        "FORMAT('%#.0f', 2.5)": "2.",
+        "FORMAT('%T', b'a\\xff\"')": 'b"a\\xff\\""',
+        "FORMAT('%t', b'\\xff')": "\\xff",
+        "FORMAT('%T', ['a', 'it\"s', NULL])": '["a", \'it"s\', NULL]',
+        "FORMAT('%T', STRUCT(1, [DATE '2020-01-02']))": '(1, [DATE "2020-01-02"])',
+        "FORMAT('%T', STRUCT(NUMERIC '1.5'))": 'STRUCT(NUMERIC "1.5")',
+        "FORMAT('%t', STRUCT(1 AS a, CAST('nan' AS FLOAT64) AS b))": "(1, nan)",
+        "FORMAT('%T', JSON '{\"a\":1}')": "JSON '{\"a\":1}'",
+        "FORMAT('%p', JSON '{\"a\": [1, {}]}')": '{"a":[1,{}]}',
+        "FORMAT('%P', JSON '{\"a\": 1}')": '{\n  "a": 1\n}',
+    },
     "ranges_of_times": {
         "SAFE.DATE_ADD(DATE '9999-12-31', INTERVAL 1 DAY)": None,
         "TIME(23, 59, 60)": dt.time(0),
@@ -216,7 +271,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "TO_JSON_STRING(CAST('-inf' AS FLOAT64))": '"-Infinity"',
         "TO_JSON_STRING(1.0)": "1",
         "TO_JSON_STRING(CAST(NULL AS STRING))": "null",
-        "TO_JSON_STRING(x)": '{"half":0.5,"text":"7","missing":null}',
+        "TO_JSON_STRING((SELECT AS STRUCT half, text, missing))": '{"half":0.5,"text":"7","missing":null}',
         "TO_JSON_STRING(STRUCT([b'a'] AS a, JSON '{\"k\": [1, 2]}' AS j, 9007199254740993 AS n))": (
             '{"a":["YQ=="],"j":{"k":[1,2]},"n":"9007199254740993"}'
         ),
@@ -427,7 +482,7 @@ def test_results_are_those_of_the_reference(world: BigQueryWorld, group: str) ->
     cases = VALUES[group]
     source = (
         "SELECT CAST(0.5 AS FLOAT64) AS half, '7' AS text, CAST(NULL AS FLOAT64) AS missing, '-08:00' AS zone, "
-        "DATE '2024-02-29' AS day, TIMESTAMP '1969-12-31 01:02:03.5+00' AS moment"
+        "CAST(NULL AS STRING) AS nothing, DATE '2024-02-29' AS day, TIMESTAMP '1969-12-31 01:02:03.5+00' AS moment"
     )
     [row] = world.rows(f"SELECT {', '.join(cases)} FROM ({source}) AS x")
     assert dict(zip(cases, row, strict=True)) == cases
@@ -483,7 +538,14 @@ def test_functions_accept_aggregates(world: BigQueryWorld) -> None:
         ("INTERVAL '1-2' DAY TO HOUR", "Invalid INTERVAL value '1-2'"),
         ("1 >> -1", "Bitwise shift by negative offset."),
         ("FORMAT('%d', 1, 2)", 'Too many arguments to FORMAT for pattern "%d"; Expected 2; Got 3'),
-        ("FORMAT('%T', ['a'])", "FORMAT with %T is not supported for arrays"),
+        ("FORMAT('%s', 1)", "Expected STRING"),
+        ("FORMAT('%x', 'a')", "Bad int64 value: a"),
+        ("FORMAT('%q', 1)", 'Invalid format specifier character "q"'),
+        ("CHR(55296)", "Invalid codepoint"),
+        ("ASCII('é')", "Argument to ASCII is not a structurally valid ASCII string"),
+        ("TRANSLATE('abc', 'aa', 'x')", "Duplicate character in TRANSLATE source characters"),
+        ("REGEXP_EXTRACT(b'ab', b'(a)(b)')", "must not have more than 1 capturing group"),
+        ("COLLATE('a', 'binary')", "Collation 'binary' in collate function is not supported"),
         ("EXP(1000)", "Floating point error in function: EXP(1000)"),
         ("POW(-1, 0.5)", "Floating point error in function: POW(-1, 0.5)"),
         ("CSC(0)", "Floating point error in function: CSC(0)"),

@@ -51,7 +51,7 @@ def _name_positions(tree: exp.Expr) -> bool:
             continue  # the first query of a set operation gives the names
         for projection in select.expressions:
             value = projection.this if isinstance(projection, exp.Alias) else projection
-            changed = _name_position(value) or changed
+            changed = name_position(value) or changed
     return changed
 
 
@@ -64,16 +64,17 @@ def _follows(query: exp.Expr) -> bool:
     return False
 
 
-def _name_position(value: exp.Expr) -> bool:
+def name_position(value: exp.Expr) -> bool:
+    """Name the fields of a STRUCT or tuple without names, and of those in it; return whether there is one."""
     if isinstance(value, exp.Array):
-        named = [_name_position(each) for each in list(value.expressions)]
+        named = [name_position(each) for each in list(value.expressions)]
         return any(named)
     if not isinstance(value, (exp.Tuple, exp.Struct)) or not value.expressions:
         return False
     if any(isinstance(each, (exp.PropertyEQ, exp.Alias)) for each in value.expressions):
         return False
     for each in list(value.expressions):
-        _name_position(each)
+        name_position(each)
     fields = [
         exp.PropertyEQ(this=exp.to_identifier(f"_field_{number}"), expression=each.copy())
         for number, each in enumerate(value.expressions, 1)

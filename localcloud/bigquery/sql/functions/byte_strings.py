@@ -21,10 +21,11 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.errors.function_errors import FunctionError
 from localcloud.bigquery.sql.functions.nodes import Rule, call, is_text, number
+from localcloud.bigquery.sql.functions.texts import translation
 
 
 def _split(value: bytes, separator: bytes) -> list[bytes]:
-    return value.split(separator) if separator else [value[place : place + 1] for place in range(len(value))]
+    return value.split(separator) if separator else [value[place : place + 1] for place in range(len(value))] or [b""]
 
 
 def _translated(value: bytes, source: bytes, target: bytes) -> bytes:
@@ -160,6 +161,13 @@ _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], tuple[str, ...], str]] = {
 _INSTR, _SOUNDEX, _DISTANCE, _DECODE = "bqemu_instr_of_text", "bqemu_sound", "bqemu_edit_distance", "bqemu_decoded"
 MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO _like(x, pattern) AS x LIKE pattern ESCAPE '\\'",
+    # The result is NULL if a pattern is NULL and no other one decides.
+    *(
+        f"CREATE OR REPLACE MACRO {name}(x, patterns) AS CASE WHEN x IS NULL OR patterns IS NULL THEN NULL "
+        f"WHEN len(list_filter(patterns, lambda each: {value} LIKE each ESCAPE '\\')) > 0 THEN TRUE "
+        "WHEN list_count(patterns) < len(patterns) THEN NULL ELSE FALSE END"
+        for name, value in (("_like_any", "x"), ("_not_like_any", "x NOT"))
+    ),
     f"CREATE OR REPLACE MACRO _soundex(x) AS {_SOUNDEX}(x)",
     f"CREATE OR REPLACE MACRO _edit_distance(x, y) AS {_DISTANCE}(x, y, 9223372036854775807)",
     f"CREATE OR REPLACE MACRO _edit_distance_up_to(x, y, most) AS {_DISTANCE}(x, y, most)",
@@ -259,7 +267,7 @@ def is_bytes(value: exp.Expr) -> bool:
             name = value.name.lower()
             if name.endswith("_of_bytes"):
                 return _FUNCTIONS[name[1:].removesuffix("_of_bytes")][2] == "BLOB"
-            return name in _KEEP and is_bytes(value.expressions[0])
+            return name == "_from_base64" or (name in _KEEP and is_bytes(value.expressions[0]))
         case exp.Paren() | exp.Reverse() | exp.Lower() | exp.Upper() | exp.Trim() | exp.Replace() | exp.Substring():
             return is_bytes(value.this)
     return isinstance(value, _RETURN_BYTES)
@@ -273,6 +281,17 @@ def _of_bytes(name: str, *arguments: str) -> Rule:
         if given[0] is None or not is_bytes(given[0]) or None in given:
             return None
         return call(f"_{name}_of_bytes", *given)
+
+    return rule
+
+
+def _of_either(name: str, *arguments: str) -> Rule:
+    """Return the rule that calls one function for BYTES and another one for texts."""
+    of_bytes = _of_bytes(name, *arguments)
+
+    def rule(node: exp.Expr) -> exp.Expr | None:
+        given = [node.args.get(argument) for argument in ("this", *arguments)]
+        return of_bytes(node) or (None if None in given else call(f"_{name}", *given))
 
     return rule
 
@@ -306,9 +325,14 @@ def _search(node: exp.Expr) -> exp.Expr | None:
 
 def _matches(node: exp.Expr) -> exp.Expr | None:
     pattern = node.expression
+    if isinstance(pattern, (exp.Any, exp.All)):
+        if not isinstance(pattern.this, exp.Unnest):
+            return None
+        macro = "_not_like_any" if node.args.get("negate") else "_like_any"
+        return call(macro, node.this, pattern.this.expressions[0])
     if is_bytes(node.this):
         found = call("_like_of_bytes", node.this, pattern)
-    elif is_text(pattern) and "\\" in pattern.name:
+    elif (is_text(pattern) and "\\" in pattern.name) or not isinstance(pattern, (exp.Literal, exp.Null)):
         found = call("_like", node.this, pattern)
     else:
         return None
@@ -326,19 +350,19 @@ RULES: dict[type[exp.Expr], Rule] = {
     exp.Levenshtein: _distance,
     exp.SafeConvertBytesToString: lambda node: call("_decoded", node.this),
     exp.Soundex: lambda node: call("_soundex", node.this),
-    exp.Reverse: _of_bytes("reverse"),
+    exp.Reverse: _of_either("reverse"),
     exp.Lower: _of_bytes("lower"),
-    exp.Upper: _of_bytes("upper"),
+    exp.Upper: _of_either("upper"),
     exp.Trim: _trim,
     exp.Replace: _of_bytes("replace", "expression", "replacement"),
-    exp.Split: _of_bytes("split", "expression"),
+    exp.Split: _of_either("split", "expression"),
     exp.StartsWith: _of_bytes("starts_with", "expression"),
     exp.EndsWith: _of_bytes("ends_with", "expression"),
-    exp.Translate: _of_bytes("translate", "from_", "to"),
-    exp.ToCodePoints: _of_bytes("to_code_points"),
+    exp.Translate: lambda node: _of_bytes("translate", "from_", "to")(node) or translation(node),
+    exp.ToCodePoints: _of_either("to_code_points"),
     exp.FarmFingerprint: _fingerprint_of,
     exp.SHA2: _hash,
-    exp.Ascii: _of_bytes("ascii"),
+    exp.Ascii: _of_either("ascii"),
     exp.BitwiseCount: lambda node: _of_bytes("bit_count")(node) or call("_bit_count", node.this),
     exp.BitwiseAnd: _of_bytes("and", "expression"),
     exp.BitwiseOr: _of_bytes("or", "expression"),

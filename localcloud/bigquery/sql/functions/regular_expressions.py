@@ -13,9 +13,12 @@ import duckdb
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.errors.function_errors import FunctionError
+from localcloud.bigquery.sql.functions.byte_patterns import of_bytes
 from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, is_text, number
 
 _PLACE = "bqemu_place_of_group"
+_UNESCAPED = "regexp_replace(pattern, '\\\\.|\\[(?:\\\\.|[^\\]])*\\]', '', 'g')"
 MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO _regexp_extract_every(x, pattern, part) AS "
     "list_transform(regexp_extract_all(x, pattern, part), lambda each: coalesce(each, ''))",
@@ -24,6 +27,15 @@ MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO _regexp_extract_all(x, pattern, part) AS CASE "
     "WHEN x <> '' AND regexp_extract_all(x, pattern, 0)[-1] = '' THEN _regexp_extract_every(x, pattern, part)[:-2] "
     "ELSE _regexp_extract_every(x, pattern, part) END",
+    # The groups of a pattern that is not a literal are counted for each row.
+    f"CREATE OR REPLACE MACRO _groups(pattern) AS len(regexp_extract_all({_UNESCAPED}, '\\((?:[^?]|$|\\?P?<)'))",
+    "CREATE OR REPLACE MACRO _regexp_extract_by(x, pattern) AS CASE WHEN NOT regexp_matches(x, pattern) THEN NULL "
+    "WHEN _groups(pattern) = 0 THEN regexp_extract(x, pattern, 0) ELSE regexp_extract(x, pattern, 1) END",
+    "CREATE OR REPLACE MACRO _regexp_extract_all_by(x, pattern) AS "
+    "CASE WHEN _groups(pattern) = 0 THEN _regexp_extract_all(x, pattern, 0) ELSE _regexp_extract_all(x, pattern, 1) END",
+    "CREATE OR REPLACE MACRO _regexp_extract_nth(x, pattern, place, occurrence) AS "
+    "CASE WHEN place < 1 OR occurrence < 1 THEN error('Position and occurrence must be positive in REGEXP_EXTRACT') "
+    "WHEN place > length(x) + 1 THEN NULL ELSE _regexp_extract_all_by(x[place:], pattern)[occurrence] END",
     f"CREATE OR REPLACE MACRO _regexp_instr(x, pattern, place, occurrence, after) AS "
     f"{_PLACE}(x, pattern, place, occurrence, after)",
 )
@@ -40,10 +52,13 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def place_of_group(text: str, pattern: str, position: int, occurrence: int, after: int) -> int:
-    """Return where the first group of a match is, counted from 1, or ``after`` it; 0 if there is no such match."""
-    for number_of_match, match in enumerate(re.finditer(pattern, text[position - 1 :]), 1):
+    """Return where the group of a match is, or the match, counted from 1, or ``after`` it; 0 if there is no such match."""
+    compiled = re.compile(pattern)
+    if position < 1 or occurrence < 1 or compiled.groups > 1:
+        raise FunctionError(QueryError("REGEXP_INSTR needs positive places, and at most 1 capturing group"))
+    for number_of_match, match in enumerate(compiled.finditer(text[position - 1 :]), 1):
         if number_of_match == occurrence:
-            return position + (match.end(1) if after else match.start(1))
+            return position + (match.end if after else match.start)(compiled.groups)
     return 0
 
 
@@ -93,9 +108,16 @@ def _check(node: exp.Expr, name: str) -> None:
 
 
 def _extract(node: exp.Expr) -> exp.Expr | None:
+    if (bytes_of := of_bytes(node)) is not None:
+        return bytes_of
     _check(node, "REGEXP_EXTRACT")
     pattern = _pattern(node)
-    if node.args.get("position") is not None or pattern is None:
+    position, occurrence = node.args.get("position"), node.args.get("occurrence")
+    if pattern is None and not isinstance(node.expression, exp.Null):
+        if position is None:
+            return call("_regexp_extract_by", node.this, node.expression)
+        return call("_regexp_extract_nth", node.this, node.expression, position, occurrence or number(1))
+    if position is not None or pattern is None:
         return None
     groups = _groups(pattern)
     if _is_optional(pattern) if groups else not _may_be_empty(pattern):
@@ -104,18 +126,24 @@ def _extract(node: exp.Expr) -> exp.Expr | None:
 
 
 def _extract_all(node: exp.Expr) -> exp.Expr | None:
+    if (bytes_of := of_bytes(node)) is not None:
+        return bytes_of
     _check(node, "REGEXP_EXTRACT_ALL")
     pattern = _pattern(node)
     if pattern is None:
-        return None
+        is_null = isinstance(node.expression, exp.Null)
+        return None if is_null else call("_regexp_extract_all_by", node.this, node.expression)
     groups = _groups(pattern)
     macro = "_regexp_extract_all" if _may_be_empty(pattern) else "_regexp_extract_every"
     return call(macro, node.this, node.expression, number(groups)) if groups or macro == "_regexp_extract_all" else None
 
 
 def _place(node: exp.Expr) -> exp.Expr | None:
+    if (bytes_of := of_bytes(node)) is not None:
+        return bytes_of
     _check(node, "REGEXP_INSTR")
-    if not _groups(_pattern(node) or ""):
+    pattern = _pattern(node)
+    if pattern is not None and not _groups(pattern):
         return None
     others = [node.args.get("position") or number(1), node.args.get("occurrence") or number(1)]
     return call("_regexp_instr", node.this, node.expression, *others, node.args.get("option") or number(0))

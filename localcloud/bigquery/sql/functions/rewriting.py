@@ -11,6 +11,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions import (
     arrays,
+    byte_patterns,
     byte_strings,
     casts,
     formats,
@@ -37,6 +38,7 @@ _MODULES = (
     casts,
     texts,
     byte_strings,
+    byte_patterns,
     regular_expressions,
     json_output,
     json_changes,
@@ -110,10 +112,12 @@ def _replacement(node: exp.Expr) -> exp.Expr | None:
 
 
 def _safe(called: exp.Expr) -> exp.Expr | None:
-    """Return the call of the macro that returns NULL instead of an error; a macro without one does not fail."""
+    """Return the call of the macro that returns NULL instead of an error."""
     if isinstance(called, exp.Cast):
         return call("TRY", called)
-    if not isinstance(called, exp.Anonymous) or not called.name.startswith("_"):
+    if not isinstance(called, exp.Anonymous) or not called.name.startswith(("_", "bqemu_")):
         return None
     name = f"_safe{called.name}"
-    return call(name if name in _SAFE else called.name, *called.expressions)
+    if name in _SAFE:
+        return call(name, *called.expressions)
+    return called.copy() if called.find(exp.Query) else call("TRY", called)  # TRY accepts no subquery

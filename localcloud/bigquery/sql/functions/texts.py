@@ -12,14 +12,12 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.functions.nodes import Rule, call
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.functions.nodes import Rule, call, is_text
 
 _BYTES = "TRY_CAST(CAST(x AS VARCHAR) AS BLOB)"
 _SIZE = f"CASE WHEN typeof(x) = 'BLOB' THEN octet_length({_BYTES}) ELSE length(CAST(x AS VARCHAR)) END"
 _FIRST = f"CASE WHEN place > 0 THEN place WHEN place = 0 THEN 1 ELSE greatest({_SIZE} + place + 1, 1) END"
-_LENGTH = (
-    "CASE WHEN size < 0 THEN error('Third argument in SUBSTR() cannot be negative') ELSE least(size, 4294967296) END"
-)
 _PATTERN_SIZE = _SIZE.replace("(x ", "(pattern ").replace("(x)", "(pattern)")
 
 
@@ -30,6 +28,8 @@ def _checked(bodies: dict[str, tuple[str, str, str]]) -> Iterator[str]:
         bodies: The parameters, the branches of a CASE that fail, with ``error`` in them, and the result, by name.
     """
     for name, (parameters, failures, result) in bodies.items():
+        nulls = " OR ".join(f"{each} IS NULL" for each in parameters.split(", "))
+        failures = f"WHEN {nulls} THEN NULL {failures}"
         yield f"CREATE OR REPLACE MACRO {name}({parameters}) AS CASE {failures} ELSE {result} END"
         safe = re.sub(r"error\('[^']*'\)", "NULL", failures)
         yield f"CREATE OR REPLACE MACRO _safe{name}({parameters}) AS CASE {safe} ELSE {result} END"
@@ -57,13 +57,58 @@ MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO _unicode(x) AS CASE WHEN x = '' THEN 0 ELSE unicode(x) END",
     "CREATE OR REPLACE MACRO _space(x) AS CASE WHEN FALSE THEN x ELSE ' ' END",
     # A slice of BYTES is BYTES, and that of a text a text.
-    f"CREATE OR REPLACE MACRO _substr(x, place) AS x[({_FIRST}):]",
-    f"CREATE OR REPLACE MACRO _substr_of(x, place, size) AS x[({_FIRST}):({_FIRST}) + ({_LENGTH}) - 1]",
-    "CREATE OR REPLACE MACRO _safe_substr_of(x, place, size) AS CASE WHEN size >= 0 THEN _substr_of(x, place, size) END",
+    f"CREATE OR REPLACE MACRO _substr(x, place) AS CASE WHEN place IS NOT NULL THEN x[({_FIRST}):] END",
+    *_checked(
+        {
+            "_substr_of": (
+                "x, place, size",
+                "WHEN size < 0 THEN error('Third argument in SUBSTR() cannot be negative')",
+                f"x[({_FIRST}):({_FIRST}) + least(size, 4294967296) - 1]",
+            ),
+            "_chr": (
+                "x",
+                "WHEN x NOT BETWEEN 0 AND 1114111 OR x BETWEEN 55296 AND 57343 THEN error('Invalid codepoint')",
+                "chr(CAST(x AS INTEGER))",
+            ),
+            "_ascii": (
+                "x",
+                "WHEN ascii(x) > 127 THEN error('Argument to ASCII is not a structurally valid ASCII string')",
+                "CAST(ascii(x) AS BIGINT)",
+            ),
+            "_translate": (
+                "x, source, target",
+                "WHEN length(source) > len(list_distinct(string_split(source, ''))) "
+                "THEN error('Duplicate character in TRANSLATE source characters')",
+                "translate(x, source, target)",
+            ),
+        }
+    ),
+    *(
+        f"CREATE OR REPLACE MACRO {prefix}_code_points_to_string(x) AS "
+        f"CASE WHEN list_count(list_transform(x, lambda each: {prefix}_chr(each))) = len(x) "
+        f"THEN array_to_string(list_transform(x, lambda each: {prefix}_chr(each)), '') END"
+        for prefix in ("", "_safe")
+    ),
+    "CREATE OR REPLACE MACRO _to_code_points(x) AS CASE WHEN x = '' THEN [] "
+    "ELSE list_transform(string_split(x, ''), lambda each: CAST(ord(each) AS BIGINT)) END",
+    "CREATE OR REPLACE MACRO _split(x, separator) AS CASE WHEN separator IS NOT NULL THEN string_split(x, separator) END",
+    # DuckDB keeps the characters that belong together in their order.
+    "CREATE OR REPLACE MACRO _reverse(x) AS CASE WHEN length(x) = length_grapheme(x) THEN reverse(x) "
+    "ELSE array_to_string(list_transform(range(length(x), 0, -1), lambda place: x[place]), '') END",
+    # Most characters whose capital is more than one are not ASCII.
+    "CREATE OR REPLACE MACRO _upper(x) AS CASE WHEN strlen(x) = length(x) THEN upper(x) ELSE bqemu_upper_unicode(x) END",
+    # The characters that fill up the last group of 4 may be missing.
+    "CREATE OR REPLACE MACRO _from_base64(x) AS "
+    "from_base64(rpad(rtrim(x, '='), CAST((length(rtrim(x, '=')) + 3) // 4 * 4 AS INTEGER), '='))",
+    "CREATE OR REPLACE MACRO _case_insensitive(x) AS CAST(x AS VARCHAR) COLLATE NOCASE",
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
-WORDS = ("SUBSTR", "SUBSTRING", "CONCAT", "LEFT", "RIGHT", "LPAD", "RPAD", "REPEAT", "UNICODE")
+WORDS = (
+    *("SUBSTR", "SUBSTRING", "CONCAT", "LEFT", "RIGHT", "LPAD", "RPAD", "REPEAT", "UNICODE", "CHR", "ASCII", "COLLATE"),
+    "FROM_BASE64",
+    *("CODE_POINTS_TO_STRING", "TO_CODE_POINTS", "SPLIT", "REVERSE", "UPPER", "TRANSLATE"),
+)
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 
@@ -89,7 +134,34 @@ def _pad(node: exp.Expr) -> exp.Expr | None:
     return call("_lpad" if node.args.get("is_left") else "_rpad", node.this, node.expression, pattern)
 
 
+def translation(node: exp.Expr) -> exp.Expr | None:
+    """Return the call that checks the characters of TRANSLATE, or None if a literal has none twice."""
+    source = node.args["from_"]
+    if is_text(source) and len(set(source.name)) == len(source.name):
+        return None
+    return call("_translate", node.this, source, node.args["to"])
+
+
+def _collate(node: exp.Expr) -> exp.Expr | None:
+    """Return a text that is compared, sorted and grouped regardless of its case.
+
+    Raises:
+        QueryError: The collation is another one.
+    """
+    specification = node.args["expression"]
+    if is_text(specification) and specification.name == "und:ci":
+        return call("_case_insensitive", node.this)
+    if is_text(specification) and specification.name == "":
+        return exp.Paren(this=node.this)
+    raise QueryError(f"Collation '{specification.name}' in collate function is not supported: use 'und:ci' or ''")
+
+
 RULES: dict[type[exp.Expr], Rule] = {
+    exp.Chr: lambda node: call("_chr", *node.expressions),
+    exp.CodePointsToString: lambda node: call("_code_points_to_string", node.this),
+    exp.Collate: _collate,
+    exp.FromBase64: lambda node: call("_from_base64", node.this),
+    exp.Upper: lambda node: call("_upper", node.this),
     exp.Left: lambda node: call("_left", node.this, node.expression),
     exp.Right: lambda node: call("_right", node.this, node.expression),
     exp.Pad: _pad,

@@ -26,6 +26,7 @@ _NEEDED = {
     "mock": "mock",
     "pyopenssl": "OpenSSL",
 }
+_LONGEST_TEST_SECONDS = 60
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # With this variable the client has no credentials, without which the tests of signed URLs are skipped.
             del environment["STORAGE_EMULATOR_HOST"]
         command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(folder), "-q", "--tb=line"]
+        # Some tests call other services of Google, and would wait for them.
+        command += [f"--timeout={_LONGEST_TEST_SECONDS}"]
         command += ["-p", "no:bqemulator", "-p", "no:cacheprovider", *further, str(_SUITES[chosen.suite])]
         return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
 

@@ -205,6 +205,7 @@ class LocalCloud:
     def _build_services(self, undo: contextlib.ExitStack) -> None:
         """Create the services, without serving them."""
         from localcloud.bigquery.server import BigQuery
+        from localcloud.eventarc.notifications import StorageNotifications
         from localcloud.eventarc.service import Eventarc
         from localcloud.gemini.backends import backend_from
         from localcloud.gemini.models import MODELS, models_from
@@ -234,6 +235,7 @@ class LocalCloud:
             project=project,
             verify=self.credentials.verify,
             account=self.credentials.email,
+            has_topic=lambda name: self.pubsub.broker.has_topic(name),
             retry_tests=config.with_retry_tests,
         )
         undo.callback(self.storage.close)
@@ -269,6 +271,7 @@ class LocalCloud:
         self.eventarc = Eventarc(
             self.pubsub.broker, self.storage.store, clock=clock, project=project, location=config.location
         )
+        StorageNotifications(self.pubsub.broker, self.storage.store)
         self.scheduler = Scheduler(self.pubsub.broker, clock=clock)
         self.quotas = Quotas(self.storage, self.bigquery)
         fronted = {

@@ -46,7 +46,7 @@ class CloudConfig:
     with_samples: bool = True
     """Whether the sample tables, which have the names of public tables, are created."""
     with_retry_tests: bool = False
-    """Whether the local Cloud Storage has the retry-test API, and keeps HMAC keys and notification configurations."""
+    """Whether the local Cloud Storage has the retry-test API, keeps HMAC keys, and takes any topic for notifications."""
     gemini_backend: str = "echo"
     """``echo``, ``openai:<base-url>`` or ``gemini``."""
     gemini_echo: str = ""

@@ -76,6 +76,11 @@ class Broker:
                 raise missing(name, "topics")
             return self._topics[name]
 
+    def has_topic(self, name: str) -> bool:
+        """Return whether the topic ``name`` exists."""
+        with self._lock:
+            return name in self._topics
+
     def topics(self) -> list[Topic]:
         """Return all topics, sorted by name."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from localcloud.base.asgi import ASGIApp
@@ -11,11 +12,12 @@ from localcloud.storage.rest.access import AccessApi
 from localcloud.storage.rest.api import StorageApi
 from localcloud.storage.rest.batches import BatchApi
 from localcloud.storage.rest.buckets import BucketApi
+from localcloud.storage.rest.notifications import NotificationApi
 from localcloud.storage.rest.objects import ObjectApi
 from localcloud.storage.rest.uploads import UploadApi
 from localcloud.storage.testbench.api import RetryTestApi
 from localcloud.storage.testbench.effects import RetryTestApp
-from localcloud.storage.testbench.kept import HmacKeyApi, NotificationApi
+from localcloud.storage.testbench.kept import HmacKeyApi
 from localcloud.storage.testbench.retry_tests import RetryTests
 from localcloud.storage.xml.app import XmlApi
 from localcloud.storage.xml.signatures import Verifier
@@ -23,6 +25,10 @@ from localcloud.storage.xml.signatures import Verifier
 
 def _verify_none(email: str, text: bytes, signature: bytes) -> bool:
     return False
+
+
+def _any_topic(name: str) -> bool:
+    return True
 
 
 class Storage:
@@ -44,6 +50,7 @@ class Storage:
         project: str,
         verify: Verifier = _verify_none,
         account: str | None = None,
+        has_topic: Callable[[str], bool] = _any_topic,
         retry_tests: bool = False,
     ) -> None:
         """Open the service.
@@ -54,8 +61,9 @@ class Storage:
             project: The project that all buckets belong to.
             verify: Checks the signatures of signed URLs; by default none is valid.
             account: The e-mail address of the account that owns the objects; by default the owners of the project do.
-            retry_tests: Whether the retry-test API is there, and HMAC keys and notification configurations, which it needs,
-                are kept.
+            has_topic: Returns whether Pub/Sub has a topic, to which notifications can be published.
+            retry_tests: Whether the retry-test API is there, and HMAC keys, which it needs, are kept. Notifications can name
+                any topic then.
         """
         self.project = project
         self.store = ObjectStore(directory, clock=clock, account=account)
@@ -63,6 +71,7 @@ class Storage:
             *BucketApi(self.store).routes(),
             *ObjectApi(self.store).routes(),
             *AccessApi(self.store).routes(),
+            *NotificationApi(self.store, _any_topic if retry_tests else has_topic).routes(),
         ]
         # A batch cannot contain uploads or other batches.
         batches = BatchApi(StorageApi(calls))
@@ -72,8 +81,8 @@ class Storage:
         self.app: ASGIApp = StorageApi(routes)
         if retry_tests:
             tests = RetryTests()
-            kept = [*HmacKeyApi(clock).routes(), *NotificationApi(self.store).routes()]
-            self._failing = RetryTestApp(StorageApi([*kept, *RetryTestApi(tests).routes(), *routes]), tests, clock)
+            added = [*HmacKeyApi(clock).routes(), *RetryTestApi(tests).routes()]
+            self._failing = RetryTestApp(StorageApi([*added, *routes]), tests, clock)
             self.app = self._failing
         self._xml = XmlApi(self.store, self._uploads, clock=clock, verify=verify)
         self.xml_app: ASGIApp = self._xml

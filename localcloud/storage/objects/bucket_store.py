@@ -29,6 +29,7 @@ class BucketStore:
         self._past = past
         self._clock = clock
         self._lock = threading.RLock()
+        self._last_notification = 0
 
     def create_bucket(
         self,
@@ -151,6 +152,23 @@ class BucketStore:
             )
             self._catalog.put_bucket(changed)
             return changed
+
+    def add_notification(self, name: str, configuration: Mapping[str, Any]) -> str:
+        """Add a notification configuration to a bucket, and return its id. Raises ``NotFound``."""
+        with self._lock:
+            bucket = self.bucket(name)
+            # The id of one that was deleted is not used again.
+            self._last_notification = max([self._last_notification, *map(int, bucket.notifications)]) + 1
+            added = {**bucket.notifications, str(self._last_notification): configuration}
+            self._catalog.put_bucket(replace(bucket, notifications=added))
+            return str(self._last_notification)
+
+    def remove_notification(self, name: str, notification: str) -> None:
+        """Remove a notification configuration of a bucket. Raises ``NotFound`` if there is no such bucket."""
+        with self._lock:
+            bucket = self.bucket(name)
+            left = {key: kept for key, kept in bucket.notifications.items() if key != notification}
+            self._catalog.put_bucket(replace(bucket, notifications=left))
 
     def _change_bucket(self, bucket: Bucket, settings: Mapping[str, Any], lists: BucketLists = NO_LISTS) -> Bucket:
         changed = replace(

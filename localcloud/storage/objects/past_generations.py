@@ -42,10 +42,16 @@ class PastGenerations:
         period = soft_delete_period(self._catalog.buckets[stored.bucket])
         return replace(past, soft_deleted=now, hard_deleted=now + period) if period else None
 
-    def finish(self, stored: StoredObject, kept: StoredObject | None, now: datetime) -> None:
-        """Add the event of a generation that stopped being live, and remove its content unless it is ``kept``."""
+    def finish(
+        self, stored: StoredObject, kept: StoredObject | None, now: datetime, *, overwritten_by: int | None = None
+    ) -> None:
+        """Add the event of a generation that stopped being live, and remove its content unless it is ``kept``.
+
+        ``overwritten_by`` is the generation that replaced it, if one did.
+        """
         archived = kept is not None and kept.soft_deleted is None
-        self._events.add(StorageEvent(ARCHIVED if archived else DELETED, replace(stored, deleted=now)))
+        past = replace(stored, deleted=now)
+        self._events.add(StorageEvent(ARCHIVED if archived else DELETED, past, overwritten_by=overwritten_by))
         if kept is None:
             self._contents.remove(stored.content)
         self.remove_ended(now)

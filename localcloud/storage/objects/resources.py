@@ -57,6 +57,8 @@ class Bucket:
     acl: Acl | None = field(default=None, hash=False)
     default_object_acl: Acl | None = field(default=None, hash=False)
     policy: Mapping[str, Any] | None = field(default=None, hash=False)
+    notifications: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    """The notification configurations by their ids (``notifications.py``)."""
 
     @property
     def is_uniform(self) -> bool:
@@ -253,6 +255,10 @@ class StorageEvent:
 
     type: str
     stored: StoredObject
+    overwrote: int | None = None
+    """The generation that a new one replaced."""
+    overwritten_by: int | None = None
+    """The generation that replaced this one."""
 
 
 def _with_moments(record: dict[str, Any]) -> dict[str, Any]:

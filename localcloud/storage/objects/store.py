@@ -281,10 +281,11 @@ class ObjectStore(ReadableStore):
         stored = new_generation(in_bucket, name, content, fields, component_count, generation, now, self._owner)
         kept = self._past.kept(replaced, now) if replaced is not None else None
         self._catalog.put_object(stored, past=kept)
-        self._events.add(StorageEvent(FINALIZED, stored))
+        overwrote = None if replaced is None else replaced.generation
+        self._events.add(StorageEvent(FINALIZED, stored, overwrote=overwrote))
         if replaced is not None:
             # A replaced generation has an event, too: https://cloud.google.com/storage/docs/pubsub-notifications#events
-            self._past.finish(replaced, kept, now)
+            self._past.finish(replaced, kept, now, overwritten_by=stored.generation)
         return stored
 
     def _remove(self, stored: StoredObject, *, for_good: bool = False) -> None:

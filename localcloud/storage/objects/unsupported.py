@@ -18,7 +18,6 @@ UNSUPPORTED_RESOURCES: Mapping[str, str] = {
     f"{_BUCKET}/rapidCaches": "Rapid Cache",
     f"{_BUCKET}/folders": "folders (hierarchical namespace)",
     f"{_BUCKET}/managedFolders": "managed folders",
-    f"{_BUCKET}/notificationConfigs": "notification configurations (functions get events from their triggers)",
     f"{_BUCKET}/operations": "long-running operations",
     f"{_BUCKET}/o/{{object}}/iam": "policies of objects",
     "/storage/v1/projects/{project}/hmacKeys": "HMAC keys",

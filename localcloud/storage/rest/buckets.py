@@ -43,7 +43,6 @@ class BucketApi:
             Route("DELETE", bucket, self._delete),
             Route("POST", f"{bucket}/lockRetentionPolicy", self._lock_retention),
             Route("GET", f"{bucket}/storageLayout", self._storage_layout),
-            Route("GET", f"{bucket}/notificationConfigs", self._notification_configs),
             Route("GET", f"{bucket}/managedFolders", self._managed_folders),
             Route("GET", "/storage/v1/projects/{project}/serviceAccount", self._service_account),
         ]
@@ -127,10 +126,6 @@ class BucketApi:
             "locationType": bucket.location_type,
         }
         return resource_response(call, layout)
-
-    async def _notification_configs(self, call: Call) -> Response:
-        self._store.bucket(call.names["bucket"])
-        return resource_response(call, {"kind": "storage#notifications"})
 
     async def _managed_folders(self, call: Call) -> Response:
         self._store.bucket(call.names["bucket"])

@@ -1,4 +1,4 @@
-"""HMAC keys and notification configurations, which a retry test needs: they are kept in memory and have no effect."""
+"""HMAC keys, which retry tests need: they are kept in memory and have no effect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from starlette.responses import Response
 from localcloud.base.clock import Clock, rfc3339
 from localcloud.base.json_api import Call, Route
 from localcloud.storage.objects.errors import InvalidRequest, NotFound, PreconditionFailed, Required
-from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rest.api import Handler, page_size_of, resource_response
 
 _LARGEST_PAGE = 250
@@ -109,64 +108,6 @@ class HmacKeyApi:
         if key is None or key["projectId"] != call.names["project"]:
             raise NotFound(f"Access ID not found in project {call.names['project']}: {call.names['accessId']}")
         return key
-
-
-class NotificationApi:
-    """Handlers for notification configurations: https://cloud.google.com/storage/docs/json_api/v1/notifications."""
-
-    def __init__(self, store: ObjectStore) -> None:
-        """Keep configurations of the buckets in ``store``."""
-        self._store = store
-        # By the names of bucket and configuration; those of a bucket that was deleted are of another generation.
-        self._kept: dict[tuple[str, int], dict[str, _Resource]] = {}
-        self._last = 0
-
-    def routes(self) -> list[Route[Handler]]:
-        """Return the routes of the handlers."""
-        configurations = "/storage/v1/b/{bucket}/notificationConfigs"
-        return [
-            Route("POST", configurations, self._create),
-            Route("GET", configurations, self._list),
-            Route("GET", f"{configurations}/{{notification}}", self._get),
-            Route("DELETE", f"{configurations}/{{notification}}", self._delete),
-        ]
-
-    async def _create(self, call: Call) -> Response:
-        kept, request = self._of_bucket(call), call.json()
-        if not request.get("topic") or not request.get("payload_format"):
-            raise Required("Required: topic and payload_format")
-        self._last += 1
-        name = str(self._last)
-        fields = ("topic", "payload_format", "event_types", "custom_attributes", "object_name_prefix")
-        kept[name] = {
-            "kind": "storage#notification",
-            "id": name,
-            "selfLink": f"{call.host}{call.path}/{name}",
-            "etag": name,
-            **{field: request[field] for field in fields if request.get(field)},
-        }
-        return resource_response(call, kept[name])
-
-    async def _list(self, call: Call) -> Response:
-        kept = self._of_bucket(call)
-        return resource_response(call, {"kind": "storage#notifications", "items": list(kept.values())})
-
-    async def _get(self, call: Call) -> Response:
-        return resource_response(call, self._configuration(call))
-
-    async def _delete(self, call: Call) -> Response:
-        del self._of_bucket(call)[self._configuration(call)["id"]]
-        return Response(status_code=204)
-
-    def _of_bucket(self, call: Call) -> dict[str, _Resource]:
-        bucket = self._store.bucket(call.names["bucket"])
-        return self._kept.setdefault((bucket.name, bucket.generation), {})
-
-    def _configuration(self, call: Call) -> _Resource:
-        found = self._of_bucket(call).get(call.names["notification"])
-        if found is None:
-            raise NotFound(f"Notification {call.names['notification']} does not exist.")
-        return found
 
 
 def _etag() -> str:

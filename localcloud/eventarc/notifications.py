@@ -1,0 +1,70 @@
+"""Publishes the events of objects to the topics that the notification configurations of their buckets name.
+
+https://cloud.google.com/storage/docs/pubsub-notifications
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any
+
+from localcloud.pubsub.broker import Broker
+from localcloud.pubsub.errors import PubSubError
+from localcloud.pubsub.messages import PublishedMessage
+from localcloud.storage.objects.errors import NotFound
+from localcloud.storage.objects.notifications import EVENT_TYPES, WITH_RESOURCE, matches, topic_of
+from localcloud.storage.objects.resources import StorageEvent
+from localcloud.storage.objects.store import ObjectStore
+
+log = logging.getLogger(__name__)
+
+
+class StorageNotifications:
+    """Publishes the events of a store."""
+
+    def __init__(self, broker: Broker, store: ObjectStore) -> None:
+        """Watch ``store``, and publish to topics of ``broker``."""
+        self._broker = broker
+        self._store = store
+        store.watch(self._publish)
+
+    def _publish(self, event: StorageEvent) -> None:
+        try:
+            configurations = self._store.bucket(event.stored.bucket).notifications
+        except NotFound:
+            return  # The bucket was deleted meanwhile, and its configurations with it.
+        for notification, configuration in configurations.items():
+            if not matches(configuration, event):
+                continue
+            message = notification_message(notification, configuration, event)
+            try:
+                # The object exists already, so its event must not be refused.
+                self._broker.publish(topic_of(configuration), [message], stored=False)
+            except PubSubError as error:
+                # As in the real service, events for a topic that was deleted are lost.
+                log.warning("notification %s of %s lost: %s", notification, event.stored.bucket, error.message)
+
+
+def notification_message(notification: str, configuration: Mapping[str, Any], event: StorageEvent) -> PublishedMessage:
+    """Return the message that a configuration publishes for an event.
+
+    Attributes: https://cloud.google.com/storage/docs/pubsub-notifications#attributes
+    """
+    stored = event.stored
+    optional = {"overwroteGeneration": event.overwrote, "overwrittenByGeneration": event.overwritten_by}
+    attributes = {
+        **configuration.get("custom_attributes", {}),
+        "notificationConfig": f"projects/_/buckets/{stored.bucket}/notificationConfigs/{notification}",
+        "eventType": EVENT_TYPES[event.type],
+        "payloadFormat": configuration["payload_format"],
+        "bucketId": stored.bucket,
+        "objectId": stored.name,
+        "objectGeneration": str(stored.generation),
+        "eventTime": (stored.deleted or stored.updated).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        **{name: str(generation) for name, generation in optional.items() if generation is not None},
+    }
+    with_resource = configuration["payload_format"] == WITH_RESOURCE
+    return PublishedMessage(json.dumps(stored.resource()).encode() if with_resource else b"", attributes)

@@ -20,18 +20,22 @@ EVENT_TYPES: Mapping[str, str] = {
 }
 """The names that configurations and messages have for the types of events."""
 WITH_RESOURCE, WITHOUT_PAYLOAD = "JSON_API_V1", "NONE"
-_TOPIC = re.compile(r"//pubsub\.googleapis\.com/(projects/[^/]+/topics/[^/]+)")
+_SERVICE = "//pubsub.googleapis.com/"
+_TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
 
 
 def topic_of(configuration: Mapping[str, Any]) -> str:
-    """Return the full name of the topic, ``projects/P/topics/T``. Raises ``InvalidRequest`` if it is malformed."""
+    """Return the full name of the topic, ``projects/P/topics/T``. Raises ``InvalidRequest`` if it is malformed.
+
+    A request may leave out the name of the service, as ``gcloud`` does.
+    """
     named = configuration["topic"]
-    matched = _TOPIC.fullmatch(named) if isinstance(named, str) else None
-    if matched is None:
+    topic = named.removeprefix(_SERVICE) if isinstance(named, str) else ""
+    if not _TOPIC.fullmatch(topic):
         raise InvalidRequest(
-            f"Invalid Google Cloud Pub/Sub topic: {named!r} is not //pubsub.googleapis.com/projects/PROJECT/topics/TOPIC"
+            f"Invalid Google Cloud Pub/Sub topic: {named!r} is not {_SERVICE}projects/PROJECT/topics/TOPIC"
         )
-    return matched[1]
+    return topic
 
 
 def checked_configuration(resource: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +43,6 @@ def checked_configuration(resource: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("topic", "payload_format"):
         if not resource.get(name):
             raise Required(f"Required: {name}")
-    topic_of(resource)
     types, attributes = resource.get("event_types") or [], resource.get("custom_attributes") or {}
     prefix = resource.get("object_name_prefix") or ""
     if resource["payload_format"] not in (WITH_RESOURCE, WITHOUT_PAYLOAD):
@@ -54,7 +57,7 @@ def checked_configuration(resource: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidRequest("Invalid value for field object_name_prefix")
     kept = {"event_types": types, "custom_attributes": attributes, "object_name_prefix": prefix}
     return {
-        "topic": resource["topic"],
+        "topic": _SERVICE + topic_of(resource),
         "payload_format": resource["payload_format"],
         **{name: value for name, value in kept.items() if value},
     }

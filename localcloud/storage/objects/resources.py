@@ -139,10 +139,10 @@ class StoredObject:
     size: int
     content_type: str
     crc32c: str
-    md5: str | None
     created: datetime
     updated: datetime
     content: str
+    md5: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
     storage_class: str = "STANDARD"

@@ -125,7 +125,7 @@ def test_a_deleted_configuration_publishes_nothing_and_its_id_is_not_used_again(
     "wrong",
     [
         {"topic": None},
-        {"topic": TOPIC},
+        {"topic": "drops"},
         {"topic": f"//pubsub.googleapis.com/projects/{PROJECT}/topics/absent"},
         {"payload_format": None},
         {"payload_format": "XML"},

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from sortedcontainers import SortedDict
 
 from localcloud.base.clock import ManualClock, SystemClock
+from localcloud.storage.objects.copying import Source, compose
 from localcloud.storage.objects.errors import (
     Conflict,
     InvalidRequest,
@@ -27,7 +28,7 @@ from localcloud.storage.objects.errors import (
 )
 from localcloud.storage.objects.fields import ObjectFields
 from localcloud.storage.objects.listing import ListQuery, list_page
-from localcloud.storage.objects.preconditions import Preconditions
+from localcloud.storage.objects.preconditions import NO_PRECONDITIONS, Preconditions
 from localcloud.storage.objects.resources import (
     DELETED,
     FINALIZED,
@@ -273,6 +274,7 @@ def test_restart_keeps_everything(tmp_path: Path, clock: ManualClock) -> None:
     before.write("drops", "gone", b"x")
     before.delete("drops", "gone")
     empty = before.write("drops", "empty", b"")
+    composed = compose(before, [Source("drops", "kept ü")], "drops", "composed", ObjectFields(), NO_PRECONDITIONS)
     gone = before.write("drops", "gone again", b"x")
     before.delete("drops", "gone again")
     before.create_bucket("short-lived")
@@ -282,10 +284,10 @@ def test_restart_keeps_everything(tmp_path: Path, clock: ManualClock) -> None:
 
     after = ObjectStore(tmp_path, clock=clock)
     assert after.buckets() == [bucket]
-    assert after.list("drops") == [empty, kept]
+    assert after.list("drops") == [composed, empty, kept]
     assert after.read("drops", "kept ü") == b"content"
     assert after.get("drops", "kept ü").resource() == kept.resource()
-    assert len([path for path in (tmp_path / "contents").rglob("*") if path.is_file()]) == 1
+    assert len([path for path in (tmp_path / "contents").rglob("*") if path.is_file()]) == 2
     # Generations are unique even though the clock did not move.
     assert after.write("drops", "kept ü", b"new").generation > gone.generation
     assert after.read("drops", "kept ü") == b"new"

@@ -307,6 +307,7 @@ class LocalCloud:
     def _serve_all(self, undo: contextlib.ExitStack) -> None:
         """Serve everything; wait for the functions before events are delivered to them."""
         self.bigquery.start(self._ports["bigquery"])
+        self.storage.start()
         self.vertex.start()
         undo.callback(self.vertex.stop)
         self._server.start()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from localcloud.base.asgi import ASGIApp
+from localcloud.base.background import Trouble, repeat
 from localcloud.base.clock import Clock
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rest.access import AccessApi
@@ -21,6 +24,11 @@ from localcloud.storage.testbench.kept import HmacKeyApi
 from localcloud.storage.testbench.retry_tests import RetryTests
 from localcloud.storage.xml.app import XmlApi
 from localcloud.storage.xml.signatures import Verifier
+
+log = logging.getLogger(__name__)
+
+# Cloud Storage takes up to a day: https://cloud.google.com/storage/docs/lifecycle#behavior
+_SWEEP_SECONDS = 60.0
 
 
 def _verify_none(email: str, text: bytes, signature: bytes) -> bool:
@@ -66,6 +74,9 @@ class Storage:
                 any topic then.
         """
         self.project = project
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._sweeper: threading.Thread | None = None
         self.store = ObjectStore(directory, clock=clock, account=account)
         calls = [
             *BucketApi(self.store).routes(),
@@ -87,6 +98,18 @@ class Storage:
         self._xml = XmlApi(self.store, self._uploads, clock=clock, verify=verify)
         self.xml_app: ASGIApp = self._xml
 
+    def start(self) -> None:
+        """Carry out lifecycle rules from now on, once a minute."""
+        self._sweeper = threading.Thread(target=self._sweep, name="lifecycle", daemon=True)
+        self._sweeper.start()
+
+    def _sweep(self) -> None:
+        repeat(self._sweep_once, trouble=Trouble(log, "the lifecycle of objects"), stopped=self._stopped)
+
+    def _sweep_once(self) -> None:
+        self.store.apply_lifecycle()
+        self._clock.wait(self._stopped, _SWEEP_SECONDS)
+
     def is_xml_path(self, path: str) -> bool:
         """Return whether ``path`` begins with the name of a bucket that exists, so that the XML API answers it."""
         return self.store.has_bucket(path.split("/")[1])
@@ -100,6 +123,9 @@ class Storage:
 
     def close(self) -> None:
         """Close the files and drop unfinished uploads."""
+        self._stopped.set()
+        if self._sweeper is not None:
+            self._sweeper.join()
         if self._failing is not None:
             self._failing.close()
         self._uploads.close()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from localcloud.storage.objects.errors import InvalidRequest
+from localcloud.storage.objects.lifecycle import check_rules
 from localcloud.storage.objects.resources import Bucket
 from localcloud.storage.objects.unsupported import check_settings
 
@@ -89,6 +90,9 @@ BUCKET_SETTINGS: Mapping[str, Any] = {
     "website": {"mainPageSuffix": str, "notFoundPage": str},
 }
 
+# Objects that would mean more without one of their fields: a rule would apply to objects that its caller excludes.
+_WHOLE = frozenset({"lifecycle.rule[].condition"})
+
 # https://cloud.google.com/storage/docs/tags-and-labels#bucket-labels
 _MOST_LABELS = 64
 _LABEL_VALUE = re.compile(r"[\w-]{0,63}")
@@ -123,6 +127,7 @@ def patched_settings(settings: Mapping[str, Any], resource: Mapping[str, Any]) -
             for name, value in changes.items()
         },
     )
+    check_rules(merged)
     if len(merged.get("labels", {})) > _MOST_LABELS:
         raise InvalidRequest(f"A bucket can have at most {_MOST_LABELS} labels, not {len(merged['labels'])}.")
     return merged
@@ -135,6 +140,8 @@ def _checked(value: Any, expected: Any, path: str) -> Any:
     if isinstance(expected, dict):
         if not isinstance(value, dict):
             raise InvalidRequest(f"Invalid value for field {path}: an object is expected")
+        if path in _WHOLE and not value.keys() <= expected.keys():
+            raise InvalidRequest(f"Unknown field in {path}: {', '.join(sorted(value.keys() - expected.keys()))}")
         return {
             name: _checked(value[name], inner, f"{path}.{name}") for name, inner in expected.items() if name in value
         }

@@ -31,7 +31,10 @@ PROJECT_NUMBER = "100000000001"
 Acl = Mapping[str, str]
 
 # The fields of records that are moments.
-_MOMENTS = ("created", "updated", "deleted", "soft_deleted", "hard_deleted", "released", "retained_until")
+_MOMENTS = (
+    *("created", "updated", "deleted", "soft_deleted", "hard_deleted", "released", "retained_until"),
+    "storage_class_updated",
+)
 
 # https://cloud.google.com/storage/docs/locations
 _LOCATION_TYPES = {
@@ -159,6 +162,8 @@ class StoredObject:
     key_hash: str | None = None
     acl: Acl = field(default_factory=dict, hash=False)
     owner: str | None = None
+    storage_class_updated: datetime | None = None
+    """When a lifecycle rule changed the storage class; ``None`` if none did."""
 
     @cached_property
     def etag(self) -> str:
@@ -223,7 +228,7 @@ class StoredObject:
             "etag": self.etag,
             "timeCreated": created,
             "updated": created if self.updated == self.created else rfc3339(self.updated),
-            "timeStorageClassUpdated": created,
+            "timeStorageClassUpdated": _moment(self.storage_class_updated) or created,
             "timeFinalized": created,
             **self.headers,
             **{name: value for name, value in optional.items() if value is not None},

@@ -39,6 +39,15 @@ def retention_end(bucket: Bucket, stored: StoredObject) -> datetime | None:
     return (stored.released or stored.created) + period
 
 
+def is_removable(stored: StoredObject, now: datetime, *, archived: bool) -> bool:
+    """Return whether ``check_removable`` allows to remove ``stored``."""
+    try:
+        check_removable(stored, now, archived=archived)
+    except Forbidden:
+        return False
+    return True
+
+
 def check_removable(stored: StoredObject, now: datetime, *, archived: bool) -> None:
     """Raise ``Forbidden`` or ``RetentionNotMet`` if ``stored`` may not be deleted or replaced.
 

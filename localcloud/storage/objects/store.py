@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +24,7 @@ from localcloud.storage.objects.generations import (
     new_generation,
     with_fields,
 )
+from localcloud.storage.objects.lifecycle import due_actions
 from localcloud.storage.objects.naming import check_object_name
 from localcloud.storage.objects.past_generations import PastGenerations
 from localcloud.storage.objects.preconditions import NO_PRECONDITIONS, Preconditions
@@ -32,10 +34,11 @@ from localcloud.storage.objects.resources import (
     FINALIZED,
     METADATA_UPDATED,
     Acl,
+    Bucket,
     StorageEvent,
     StoredObject,
 )
-from localcloud.storage.objects.retention import check_removable, keeps_versions
+from localcloud.storage.objects.retention import check_removable, is_removable, keeps_versions
 
 _PIECE = 1 << 20
 
@@ -191,11 +194,7 @@ class ObjectStore(ReadableStore):
             now = self._clock.now()
             self._quota.take(bucket, name, now)
             changed = with_fields(in_bucket, stored, fields, now, self._owner, override_retention=override_retention)
-            if stored.deleted is None:
-                self._catalog.put_object(changed)
-            else:
-                self._past.update(changed)
-            self._events.add(StorageEvent(METADATA_UPDATED, changed))
+            self._replace(changed)
         self._events.deliver()
         return changed
 
@@ -223,10 +222,15 @@ class ObjectStore(ReadableStore):
             now = self._clock.now()
             self._check_removable(stored, for_good=generation is not None)
             self._quota.take(bucket, name, now)
-            if stored.deleted is None:
-                self._remove(stored, for_good=generation is not None)
-            else:
-                self._past.delete(stored, now)
+            self._discard(stored, now, for_good=generation is not None)
+        self._events.deliver()
+
+    def apply_lifecycle(self) -> None:
+        """Do what the lifecycle rules of all buckets say of their objects now, except where a hold or retention forbids it."""
+        for bucket in self.buckets():
+            if bucket.settings.get("lifecycle"):
+                with self._lock:
+                    self._apply_rules(bucket)
         self._events.deliver()
 
     @contextmanager
@@ -294,6 +298,40 @@ class ObjectStore(ReadableStore):
         kept = self._past.kept(stored, now, for_good=for_good)
         self._catalog.remove_object(stored, past=kept)
         self._past.finish(stored, kept, now)
+
+    def _apply_rules(self, bucket: Bucket) -> None:
+        """Carry out the lifecycle rules of a bucket, under the lock."""
+        if not self.has_bucket(bucket.name):
+            return
+        now = self._clock.now()
+        for due in due_actions(bucket, self._past.all_of(bucket.name, now, soft_deleted=False).values(), now):
+            stored = due.stored
+            if due.storage_class is not None:
+                changed = replace(
+                    stored,
+                    storage_class=due.storage_class,
+                    storage_class_updated=now,
+                    updated=now,
+                    metageneration=stored.metageneration + 1,
+                )
+                self._replace(changed)
+            elif is_removable(stored, now, archived=stored.deleted is None and keeps_versions(bucket)):
+                self._discard(stored, now)
+
+    def _replace(self, changed: StoredObject) -> None:
+        """Store changed fields of a generation, live or noncurrent, under the lock."""
+        if changed.deleted is None:
+            self._catalog.put_object(changed)
+        else:
+            self._past.update(changed)
+        self._events.add(StorageEvent(METADATA_UPDATED, changed))
+
+    def _discard(self, stored: StoredObject, now: datetime, *, for_good: bool = False) -> None:
+        """Remove a generation, live or noncurrent, under the lock."""
+        if stored.deleted is None:
+            self._remove(stored, for_good=for_good)
+        else:
+            self._past.delete(stored, now)
 
     def _check_removable(self, stored: StoredObject, *, for_good: bool = False) -> None:
         archived = keeps_versions(self.bucket(stored.bucket)) and not for_good

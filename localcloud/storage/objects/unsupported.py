@@ -74,7 +74,7 @@ KEPT_SETTINGS: Mapping[str, str] = {
     "billing": "nobody is billed, and all callers belong to the project of the bucket",
     "cors": "answers have no CORS headers",
     "ipFilter": "a filter can only be `Disabled`",
-    "lifecycle": "no rule is carried out",
+    "lifecycle": "rules are carried out, except `AbortIncompleteMultipartUpload`: uploads end with the local cloud",
     "rpo": "there is one copy",
 }
 """The settings of a bucket that are kept and shown, and have no effect."""

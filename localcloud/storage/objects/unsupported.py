@@ -72,7 +72,7 @@ UNSUPPORTED_SETTINGS: Mapping[str, str] = {
 
 KEPT_SETTINGS: Mapping[str, str] = {
     "billing": "nobody is billed, and all callers belong to the project of the bucket",
-    "cors": "answers have no CORS headers",
+    "cors": "answers of the JSON API have no CORS headers; those of the XML API have",
     "ipFilter": "a filter can only be `Disabled`",
     "lifecycle": "rules are carried out, except `AbortIncompleteMultipartUpload`: uploads end with the local cloud",
     "rpo": "there is one copy",

@@ -19,6 +19,7 @@ from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rest.downloads import download, download_headers
 from localcloud.storage.rest.uploads import UploadApi
+from localcloud.storage.xml.cors import REQUESTED_METHOD, cors_headers
 from localcloud.storage.xml.errors import document, error_answer
 from localcloud.storage.xml.lists import list_objects
 from localcloud.storage.xml.parts import Part, PartUploads, chosen_parts, part_number
@@ -55,14 +56,28 @@ class XmlApi:
         """Answer one HTTP request."""
         request = Request(scope, receive)
         try:
-            response = await self._answer(request)
+            response = self._preflight(request) or await self._answer(request)
         except ApiError as error:
             response = error_answer(error, with_body=request.method != "HEAD")
         except ClientDisconnect:
             return
         except (OSError, sqlite3.OperationalError) as error:
             response = error_answer(Unavailable(f"The request cannot be stored: {error}."))
+        response.headers.update(self._cors_headers(request, request.method))
         await response(scope, receive, send)
+
+    def _preflight(self, request: Request) -> Response | None:
+        """Return the answer to a browser that asks what a page may do; ``None`` for other requests."""
+        method = request.headers.get(REQUESTED_METHOD)
+        if request.method != "OPTIONS" or method is None:
+            return None
+        return Response(headers=self._cors_headers(request, method))
+
+    def _cors_headers(self, request: Request, method: str) -> dict[str, str]:
+        bucket, _, _ = request.scope["path"].removeprefix("/").partition("/")
+        return (
+            cors_headers(self._store.bucket(bucket), request.headers, method) if self._store.has_bucket(bucket) else {}
+        )
 
     async def _answer(self, request: Request) -> Response:
         path = request.scope["raw_path"].decode("latin-1")

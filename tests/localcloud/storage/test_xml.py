@@ -304,6 +304,33 @@ def test_an_object_that_did_not_change_since_a_time_is_not_sent(world: StorageWo
     assert (changed.status_code, changed.content) == (200, b"content")
 
 
+@pytest.mark.parametrize(
+    "origin,method,allowed",
+    [
+        ("http://localhost:3000", "PUT", "http://localhost:3000"),
+        ("http://localhost:3000", "DELETE", None),
+        ("http://localhost:4000", "PUT", None),
+    ],
+)
+def test_pages_of_the_origins_of_a_bucket_may_use_its_objects(
+    world: StorageWorld, origin: str, method: str, allowed: str | None
+) -> None:
+    rule = {"origin": ["http://localhost:3000"], "method": ["GET", "PUT"], "responseHeader": ["Content-Type", "ETag"]}
+    world.store.patch_bucket(BUCKET, {"cors": [rule | {"maxAgeSeconds": 60}]})
+    asked = {"access-control-request-method": method, "access-control-request-headers": "content-type,x-other"}
+    preflight = world.call("OPTIONS", f"/{BUCKET}/a", headers={"origin": origin, **asked})
+    assert (preflight.status_code, preflight.headers.get("access-control-allow-origin")) == (200, allowed)
+    if allowed:
+        assert preflight.headers["access-control-allow-methods"] == "GET, PUT"
+        assert preflight.headers["access-control-allow-headers"] == "content-type"
+        assert preflight.headers["access-control-max-age"] == "60"
+    # The local cloud takes changes from pages as JSON only.
+    headers = {"origin": origin, "content-type": "application/json"}
+    sent = world.call(method, f"/{BUCKET}/a", headers=headers, data=b"{}")
+    assert sent.headers.get("access-control-allow-origin") == allowed
+    assert sent.headers.get("access-control-expose-headers") == (allowed and "Content-Type, ETag")
+
+
 def test_a_signed_length_limits_an_upload_and_a_resumable_one(world: StorageWorld, signer: Credentials) -> None:
     limit = {"x-goog-content-length-range": "1,3"}
     url = signed_url(world, signer, "a", version="v4", method="PUT", headers=limit)

@@ -66,12 +66,12 @@ class Reservations:
         edition = body.get("edition") or "STANDARD"
         if edition not in _EDITIONS:
             raise QueryError(f"Invalid edition {edition}: use one of {', '.join(sorted(_EDITIONS))}.", reason="invalid")
-        slots = str(body.get("slotCapacity") or 0)
-        if not slots.isdigit():
-            raise QueryError(f"Invalid slotCapacity {slots}: it must be a whole number.", reason="invalid")
+        slots, autoscale = _whole_number(body, "slotCapacity"), body.get("autoscale")
         now = rfc3339(self._clock.now())
         name = canonical_name(f"{parent}/reservations/{reservation_id}")
         given = {field: value for field, value in body.items() if value not in (None, "")}
+        if isinstance(autoscale, dict):
+            given["autoscale"] = {"maxSlots": _whole_number(autoscale, "maxSlots")}
         return self._add(
             name,
             "Reservation",
@@ -172,6 +172,14 @@ def _camel_keys(body: dict[str, Any]) -> dict[str, Any]:
         camel_case(name): _camel_keys(value) if isinstance(value, dict) and name != "labels" else value
         for name, value in body.items()
     }
+
+
+def _whole_number(fields: dict[str, Any], name: str) -> str:
+    """Return a field of the type int64 as a text, as REST has it. Raises ``QueryError`` if it is no whole number."""
+    number = str(fields.get(name) or 0)
+    if not number.isdigit():
+        raise QueryError(f"Invalid {name} {number}: it must be a whole number.", reason="invalid")
+    return number
 
 
 def _check_fields(kind: str, body: dict[str, Any], supported: frozenset[str]) -> None:

@@ -53,7 +53,7 @@ def test_a_reservation_is_created_listed_assigned_and_deleted(locations: Any) ->
 
 
 def test_names_of_nested_fields_are_in_camel_case(locations: Any) -> None:
-    body = {"edition": "ENTERPRISE", "slot_capacity": 0, "autoscale": {"max_slots": "50"}}
+    body = {"edition": "ENTERPRISE", "slot_capacity": 0, "autoscale": {"max_slots": 50}}
     created = locations.reservations().create(parent=PARENT, reservationId="scaled", body=body).execute()
     assert created["autoscale"] == {"maxSlots": "50"}
     locations.reservations().delete(name=created["name"]).execute()

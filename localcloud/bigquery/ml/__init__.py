@@ -10,6 +10,7 @@
     calls, rewriting           finds ML functions in a query, and replaces them
     prediction, streaming, functions, inference    ML.PREDICT: as a query, as a stream, as a function, over arrays
     generated, generation, output_schema           the functions that call a remote model
+    preprocessing                                  scalers, buckets, n-grams and norms of features
     objects/, images                               objects as rows, and images as numbers
 
 Where Google's documentation does not define the behavior, the local BigQuery behaves as follows:

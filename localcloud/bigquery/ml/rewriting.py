@@ -44,6 +44,7 @@ from localcloud.bigquery.ml.prediction import (
     prepare_prediction,
     string_literal,
 )
+from localcloud.bigquery.ml.preprocessing_calls import PREPROCESSING, PreprocessingCalls, whole_span
 from localcloud.bigquery.ml.streaming import open_stream, source_query
 from localcloud.bigquery.ml.vectors import (
     DEFAULT_TYPE,
@@ -65,7 +66,7 @@ _MENTIONED = re.compile(rf"\b(?:(?:ML|AI|OBJ)\s*\.\s*[A-Z_]+|{SEARCH})\s*\(", re
 # The name of a field of a STRUCT.
 _ALIAS = re.compile(r"\s+AS\s+(?:\w+|`[^`]+`)\s*$", re.IGNORECASE)
 _SCALAR_FUNCTIONS = frozenset({SCALAR_FUNCTION, *TYPED_FUNCTIONS, *MANAGED_FUNCTIONS})
-REWRITTEN_FUNCTIONS = TABLE_VALUED | _SCALAR_FUNCTIONS | {DISTANCE, *IMAGE_FUNCTIONS, *EMBEDDING_CALLS}
+REWRITTEN_FUNCTIONS = TABLE_VALUED | PREPROCESSING | _SCALAR_FUNCTIONS | {DISTANCE, *IMAGE_FUNCTIONS, *EMBEDDING_CALLS}
 
 
 def may_call_functions(sql: str) -> bool:
@@ -110,6 +111,7 @@ class Rewriter:
         self._arguments = CallArguments(
             sql, session, self._rewrite, models=models, connections=connections, served=served
         )
+        self._preprocessing = PreprocessingCalls(sql, self._arguments, self._rewrite, functions, session.connection)
         self._dry_run = dry_run
         self._references = list(self._replace_object_tables(objects))
         if self._references:
@@ -154,7 +156,7 @@ class Rewriter:
 
     def _replacements(self, span: Span, *, streamed: bool) -> list[tuple[Span, str]]:
         calls = [
-            (call.span, self._replace_call(call, streamed=streamed))
+            (whole_span(self.sql, call), self._replace_call(call, streamed=streamed))
             for call in find_calls(self.sql, REWRITTEN_FUNCTIONS, span)
         ]
         tables = [
@@ -168,6 +170,8 @@ class Rewriter:
     def _replace_call(self, call: Call, *, streamed: bool) -> str:
         if call.name in TABLE_VALUED:
             check_place(self.sql, call)
+        if call.name in PREPROCESSING:
+            return self._preprocessing.expression(call)
         if call.name in IMAGE_FUNCTIONS:
             return self._replace_image_call(call)
         if call.name in TABLE_FUNCTIONS:

@@ -26,12 +26,13 @@ _TYPE_BY_DUCKDBS = {
     "GEOMETRY": "GEOGRAPHY",
 }
 _TYPE = re.compile("|".join(sorted((rf"\b{name}\b" for name in _TYPE_BY_DUCKDBS), key=len, reverse=True)))
+_ARRAY = re.compile(r"(\w+)\[\]")
 _DECIMAL = re.compile(r"DECIMAL\(\d+,\s*(\d+)\)")
 
 
 def _types(text: str) -> str:
     text = _DECIMAL.sub(lambda match: "NUMERIC" if int(match[1]) <= 9 else "BIGNUMERIC", text)
-    return _TYPE.sub(lambda match: _TYPE_BY_DUCKDBS[match[0]], text)
+    return _ARRAY.sub(r"ARRAY<\1>", _TYPE.sub(lambda match: _TYPE_BY_DUCKDBS[match[0]], text))
 
 
 # The signatures that BigQuery's message lists, and the number of arguments that each requires.
@@ -45,7 +46,10 @@ _JAVASCRIPT = re.compile(r"\bjavascript_\d+_")
 # A function over a generative model, whose first argument is the number of the call: see ``counted_prefix``.
 _COUNTED = re.compile(r"ML_COUNTED_(?P<family>AI|ML)_(?P<name>\w+)_[0-9A-F]{24}")
 # The names of our macros for JSON, and of the functions over images.
-_OURS = ((re.compile(r"^_(?=JSON_)"), ""), (re.compile(r"^ML_(?=(?:DECODE|RESIZE|CONVERT)_)"), "ML."))
+_OURS = (
+    (re.compile(r"^_(?=JSON_)"), ""),
+    (re.compile(r"^ML_(?=(?:DECODE|RESIZE|CONVERT)_|BUCKETIZE$|DISTANCE$|LP_NORM$|NGRAMS$|NORMALIZER$)"), "ML."),
+)
 
 
 def _signature(match: re.Match[str]) -> str:

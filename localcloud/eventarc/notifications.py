@@ -14,10 +14,10 @@ from typing import Any
 from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.errors import PubSubError
 from localcloud.pubsub.messages import PublishedMessage
-from localcloud.storage.objects.errors import NotFound
-from localcloud.storage.objects.notifications import EVENT_TYPES, WITH_RESOURCE, matches, topic_of
-from localcloud.storage.objects.resources import StorageEvent
 from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rules.errors import NotFound
+from localcloud.storage.rules.notifications import EVENT_TYPES, WITH_RESOURCE, matches, topic_of
+from localcloud.storage.rules.resources import StorageEvent
 
 log = logging.getLogger(__name__)
 

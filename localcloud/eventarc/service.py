@@ -15,8 +15,8 @@ from localcloud.eventarc.events import message_event, storage_event, storage_mes
 from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.envelopes import Envelope
 from localcloud.pubsub.resources import DAY, PushTarget, RetryPolicy, Subscription
-from localcloud.storage.objects.resources import StorageEvent
 from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rules.resources import StorageEvent
 
 ACK_DEADLINE_SECONDS = 600
 """The longest time that a function may process an event: Pub/Sub's maximum."""

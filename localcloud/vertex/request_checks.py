@@ -10,8 +10,8 @@ from localcloud.gemini.contents import parse_request
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.json_values import as_list, camel_keys, parse_json
 from localcloud.gemini.models import ModelTable
-from localcloud.storage.objects.errors import NotFound
 from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rules.errors import NotFound
 
 YOUTUBE = ("https://www.youtube.com/", "https://youtube.com/", "https://youtu.be/")
 # The allowed locations of the files of a batch.

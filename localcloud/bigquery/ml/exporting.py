@@ -11,8 +11,8 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.importing import split_uri
 from localcloud.bigquery.ml.statements import OptionValue
-from localcloud.storage.objects.errors import NotFound as ObjectNotFound
 from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rules.errors import NotFound as ObjectNotFound
 
 # Options of models that BigQuery trained, with hyperparameter tuning or as boosted trees.
 _OF_TRAINED_MODELS = ("TRIAL_ID", "ADD_SERVING_DEFAULT_SIGNATURE")

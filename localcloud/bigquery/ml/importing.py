@@ -16,9 +16,9 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.registration import check_alias, check_vertex_id
 from localcloud.bigquery.ml.signature import Feature, Signature
 from localcloud.bigquery.ml.statements import CreateModel, FieldDeclaration, OptionValue
-from localcloud.storage.objects.errors import NotFound as ObjectNotFound
-from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rules.errors import NotFound as ObjectNotFound
+from localcloud.storage.rules.resources import StoredObject
 
 _MEGABYTE = 1024 * 1024
 _NAME_ERRORS = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EILSEQ}

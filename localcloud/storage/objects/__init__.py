@@ -1,1 +1,1 @@
-"""Buckets and objects, and the rules for their changes, independent of an API."""
+"""The buckets and objects that are kept: the store, its catalog and the contents, independent of an API."""

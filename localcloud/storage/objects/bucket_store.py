@@ -8,16 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 from localcloud.base.clock import Clock
-from localcloud.storage.objects.access import NO_LISTS, BucketLists
-from localcloud.storage.objects.bucket_settings import check_unchangeable, patched_settings
 from localcloud.storage.objects.catalog import Catalog
-from localcloud.storage.objects.customer_keys import with_enforcement
-from localcloud.storage.objects.errors import Conflict, NotFound
-from localcloud.storage.objects.naming import check_bucket_name, check_location
 from localcloud.storage.objects.past_generations import PastGenerations
-from localcloud.storage.objects.preconditions import NO_PRECONDITIONS, Preconditions
-from localcloud.storage.objects.resources import Acl, Bucket
-from localcloud.storage.objects.retention import locked, retention_end, with_policies
+from localcloud.storage.rules.access import NO_LISTS, BucketLists
+from localcloud.storage.rules.bucket_settings import check_unchangeable, patched_settings
+from localcloud.storage.rules.customer_keys import with_enforcement
+from localcloud.storage.rules.errors import Conflict, NotFound
+from localcloud.storage.rules.naming import check_bucket_name, check_location
+from localcloud.storage.rules.preconditions import NO_PRECONDITIONS, Preconditions
+from localcloud.storage.rules.resources import Acl, Bucket
+from localcloud.storage.rules.retention import locked, retention_end, with_policies
 
 
 class BucketStore:

@@ -12,7 +12,7 @@ from pathlib import Path
 from sortedcontainers import SortedDict
 
 from localcloud.base.sqlite_file import open_database, transaction
-from localcloud.storage.objects.resources import Bucket, StoredObject
+from localcloud.storage.rules.resources import Bucket, StoredObject
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS buckets (name TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;

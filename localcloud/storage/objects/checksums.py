@@ -10,7 +10,7 @@ from typing import Any
 
 import google_crc32c
 
-from localcloud.storage.objects.errors import InvalidRequest
+from localcloud.storage.rules.errors import InvalidRequest
 
 
 class RunningChecksums:

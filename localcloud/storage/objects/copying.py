@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from localcloud.storage.objects.customer_keys import check_key
-from localcloud.storage.objects.errors import InvalidRequest
-from localcloud.storage.objects.fields import ObjectFields
-from localcloud.storage.objects.preconditions import NO_PRECONDITIONS, Preconditions
-from localcloud.storage.objects.resources import Acl, StoredObject
 from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rules.customer_keys import check_key
+from localcloud.storage.rules.errors import InvalidRequest
+from localcloud.storage.rules.fields import ObjectFields
+from localcloud.storage.rules.preconditions import NO_PRECONDITIONS, Preconditions
+from localcloud.storage.rules.resources import Acl, StoredObject
 
 MOST_SOURCES = 32
 _PIECE = 1 << 20

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from localcloud.storage.objects.resources import StorageEvent
+from localcloud.storage.rules.resources import StorageEvent
 
 Listener = Callable[[StorageEvent], None]
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from localcloud.storage.objects.access import (
+from localcloud.storage.objects.contents import Content
+from localcloud.storage.rules.access import (
     check_not_public,
     check_not_uniform,
     default_acl_of_objects,
     with_owner,
 )
-from localcloud.storage.objects.contents import Content
-from localcloud.storage.objects.errors import InvalidRequest
-from localcloud.storage.objects.fields import ObjectFields
-from localcloud.storage.objects.resources import Bucket, StoredObject
-from localcloud.storage.objects.retention import retention_end, with_holds
+from localcloud.storage.rules.errors import InvalidRequest
+from localcloud.storage.rules.fields import ObjectFields
+from localcloud.storage.rules.resources import Bucket, StoredObject
+from localcloud.storage.rules.retention import retention_end, with_holds
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 

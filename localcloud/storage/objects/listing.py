@@ -15,9 +15,9 @@ from itertools import islice
 
 from sortedcontainers import SortedDict
 
-from localcloud.storage.objects.errors import InvalidRequest
-from localcloud.storage.objects.naming import LONGEST_OBJECT_NAME
-from localcloud.storage.objects.resources import StoredObject
+from localcloud.storage.rules.errors import InvalidRequest
+from localcloud.storage.rules.naming import LONGEST_OBJECT_NAME
+from localcloud.storage.rules.resources import StoredObject
 
 LARGEST_PAGE = 1000
 _LAST_CHARACTER = chr(0x10FFFF)

@@ -12,11 +12,11 @@ from sortedcontainers import SortedDict
 
 from localcloud.storage.objects.catalog import Catalog
 from localcloud.storage.objects.contents import ContentDirectory
-from localcloud.storage.objects.errors import NotFound
 from localcloud.storage.objects.events import EventQueue
 from localcloud.storage.objects.listing import key_of_generation
-from localcloud.storage.objects.resources import ARCHIVED, DELETED, StorageEvent, StoredObject
-from localcloud.storage.objects.retention import keeps_versions, soft_delete_period
+from localcloud.storage.rules.errors import NotFound
+from localcloud.storage.rules.resources import ARCHIVED, DELETED, StorageEvent, StoredObject
+from localcloud.storage.rules.retention import keeps_versions, soft_delete_period
 
 
 class PastGenerations:

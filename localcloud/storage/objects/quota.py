@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from datetime import datetime, timedelta
 
-from localcloud.storage.objects.errors import RateLimited
+from localcloud.storage.rules.errors import RateLimited
 
 
 class WriteQuota:

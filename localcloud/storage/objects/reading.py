@@ -8,11 +8,11 @@ from localcloud.base.clock import Clock
 from localcloud.storage.objects.bucket_store import BucketStore
 from localcloud.storage.objects.catalog import Catalog
 from localcloud.storage.objects.contents import ContentDirectory
-from localcloud.storage.objects.customer_keys import check_key
-from localcloud.storage.objects.errors import NotFound
 from localcloud.storage.objects.listing import ListQuery, Page, list_page
 from localcloud.storage.objects.past_generations import PastGenerations
-from localcloud.storage.objects.resources import StoredObject
+from localcloud.storage.rules.customer_keys import check_key
+from localcloud.storage.rules.errors import NotFound
+from localcloud.storage.rules.resources import StoredObject
 
 # The class below has a method called ``list``, which hides the type of that name.
 Objects = list[StoredObject]

@@ -10,13 +10,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from localcloud.base.clock import Clock
-from localcloud.storage.objects.access import owner_of_objects
 from localcloud.storage.objects.catalog import Catalog
 from localcloud.storage.objects.contents import Content, ContentDirectory, ContentWriter
-from localcloud.storage.objects.customer_keys import check_encryption
-from localcloud.storage.objects.errors import InvalidRequest, NotFound
 from localcloud.storage.objects.events import EventQueue, Listener
-from localcloud.storage.objects.fields import ObjectFields
 from localcloud.storage.objects.generations import (
     DEFAULT_CONTENT_TYPE,
     check_fields_fit,
@@ -24,13 +20,17 @@ from localcloud.storage.objects.generations import (
     new_generation,
     with_fields,
 )
-from localcloud.storage.objects.lifecycle import due_actions
-from localcloud.storage.objects.naming import check_object_name
 from localcloud.storage.objects.past_generations import PastGenerations
-from localcloud.storage.objects.preconditions import NO_PRECONDITIONS, Preconditions
 from localcloud.storage.objects.quota import WriteQuota
 from localcloud.storage.objects.reading import ReadableStore
-from localcloud.storage.objects.resources import (
+from localcloud.storage.rules.access import owner_of_objects
+from localcloud.storage.rules.customer_keys import check_encryption
+from localcloud.storage.rules.errors import InvalidRequest, NotFound
+from localcloud.storage.rules.fields import ObjectFields
+from localcloud.storage.rules.lifecycle import due_actions
+from localcloud.storage.rules.naming import check_object_name
+from localcloud.storage.rules.preconditions import NO_PRECONDITIONS, Preconditions
+from localcloud.storage.rules.resources import (
     FINALIZED,
     METADATA_UPDATED,
     Acl,
@@ -38,7 +38,7 @@ from localcloud.storage.objects.resources import (
     StorageEvent,
     StoredObject,
 )
-from localcloud.storage.objects.retention import check_removable, is_removable, keeps_versions
+from localcloud.storage.rules.retention import check_removable, is_removable, keeps_versions
 
 _PIECE = 1 << 20
 

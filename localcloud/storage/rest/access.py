@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, Route
-from localcloud.storage.objects.access import (
+from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rest.api import Handler, generation_of, preconditions_of, resource_response
+from localcloud.storage.rules.access import (
     BUCKET_ROLES,
     OBJECT_ROLES,
     acl_of_bucket,
@@ -25,11 +27,9 @@ from localcloud.storage.objects.access import (
     read_entry,
     role_of,
 )
-from localcloud.storage.objects.errors import Required
-from localcloud.storage.objects.preconditions import integer_parameter
-from localcloud.storage.objects.resources import Acl
-from localcloud.storage.objects.store import ObjectStore
-from localcloud.storage.rest.api import Handler, generation_of, preconditions_of, resource_response
+from localcloud.storage.rules.errors import Required
+from localcloud.storage.rules.preconditions import integer_parameter
+from localcloud.storage.rules.resources import Acl
 
 _BUCKET = "/storage/v1/b/{bucket}"
 

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from localcloud.base.json_api import Call, JsonApi, json_response
 from localcloud.base.partial_response import Selection, parse_fields, select
-from localcloud.storage.objects.access import acl_fields_of_object
-from localcloud.storage.objects.errors import (
+from localcloud.storage.rules.access import acl_fields_of_object
+from localcloud.storage.rules.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
@@ -18,9 +18,9 @@ from localcloud.storage.objects.errors import (
     StorageError,
     Unavailable,
 )
-from localcloud.storage.objects.preconditions import Preconditions, integer_parameter
-from localcloud.storage.objects.resources import Bucket, StoredObject
-from localcloud.storage.objects.unsupported import check_parameters, refused_method
+from localcloud.storage.rules.preconditions import Preconditions, integer_parameter
+from localcloud.storage.rules.resources import Bucket, StoredObject
+from localcloud.storage.rules.unsupported import check_parameters, refused_method
 
 Handler = Callable[[Call], Awaitable[Response]]
 

@@ -14,8 +14,8 @@ from localcloud.base.asgi import ASGIApp
 from localcloud.base.asgi import Message as AsgiMessage
 from localcloud.base.json_api import Call, Route
 from localcloud.base.multipart import Part, read_parts
-from localcloud.storage.objects.errors import InvalidRequest
 from localcloud.storage.rest.api import Handler
+from localcloud.storage.rules.errors import InvalidRequest
 
 MOST_CALLS = 1000
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")

@@ -7,9 +7,6 @@ from typing import Any
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, Route
-from localcloud.storage.objects.access import BucketLists, acl_fields
-from localcloud.storage.objects.errors import InvalidRequest, NotFound, NotImplementedHere, Required
-from localcloud.storage.objects.resources import PROJECT_NUMBER, Bucket
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rest.api import (
     Handler,
@@ -20,6 +17,9 @@ from localcloud.storage.rest.api import (
     resource_response,
     shows_lists,
 )
+from localcloud.storage.rules.access import BucketLists, acl_fields
+from localcloud.storage.rules.errors import InvalidRequest, NotFound, NotImplementedHere, Required
+from localcloud.storage.rules.resources import PROJECT_NUMBER, Bucket
 
 _LARGEST_PAGE = 1000
 

@@ -15,11 +15,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from localcloud.base.json_api import Call
-from localcloud.storage.objects.customer_keys import ALGORITHM
-from localcloud.storage.objects.errors import RangeNotSatisfiable
-from localcloud.storage.objects.fields import HEADER_OF_FIELD
-from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.rest.api import preconditions_of
+from localcloud.storage.rules.customer_keys import ALGORITHM
+from localcloud.storage.rules.errors import RangeNotSatisfiable
+from localcloud.storage.rules.fields import HEADER_OF_FIELD
+from localcloud.storage.rules.resources import StoredObject
 
 _PIECE = 1 << 20
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")

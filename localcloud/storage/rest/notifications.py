@@ -8,10 +8,10 @@ from typing import Any
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, Route
-from localcloud.storage.objects.errors import InvalidRequest, NotFound
-from localcloud.storage.objects.notifications import checked_configuration, topic_of
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rest.api import Handler, resource_response
+from localcloud.storage.rules.errors import InvalidRequest, NotFound
+from localcloud.storage.rules.notifications import checked_configuration, topic_of
 
 _CONFIGURATIONS = "/storage/v1/b/{bucket}/notificationConfigs"
 

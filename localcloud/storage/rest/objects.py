@@ -10,12 +10,7 @@ from starlette.responses import Response
 
 from localcloud.base.json_api import Call, Route
 from localcloud.storage.objects.copying import Source, compose, copy
-from localcloud.storage.objects.customer_keys import check_key, key_hash
-from localcloud.storage.objects.errors import InvalidRequest, Required
-from localcloud.storage.objects.fields import ObjectFields
 from localcloud.storage.objects.listing import LARGEST_PAGE, ListQuery
-from localcloud.storage.objects.preconditions import Preconditions, integer_parameter
-from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rest.api import (
     Handler,
@@ -27,6 +22,11 @@ from localcloud.storage.rest.api import (
     resource_response,
 )
 from localcloud.storage.rest.downloads import download
+from localcloud.storage.rules.customer_keys import check_key, key_hash
+from localcloud.storage.rules.errors import InvalidRequest, Required
+from localcloud.storage.rules.fields import ObjectFields
+from localcloud.storage.rules.preconditions import Preconditions, integer_parameter
+from localcloud.storage.rules.resources import StoredObject
 
 _MEBIBYTE = 1 << 20
 

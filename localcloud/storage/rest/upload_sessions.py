@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from localcloud.storage.objects.checksums import AnnouncedChecksums
 from localcloud.storage.objects.contents import Content, ContentWriter
-from localcloud.storage.objects.errors import InvalidRequest, NotFound
-from localcloud.storage.objects.fields import ObjectFields
-from localcloud.storage.objects.lengths import ANY_LENGTH, LengthRange
-from localcloud.storage.objects.preconditions import Preconditions
-from localcloud.storage.objects.resources import StoredObject
+from localcloud.storage.rules.errors import InvalidRequest, NotFound
+from localcloud.storage.rules.fields import ObjectFields
+from localcloud.storage.rules.lengths import ANY_LENGTH, LengthRange
+from localcloud.storage.rules.preconditions import Preconditions
+from localcloud.storage.rules.resources import StoredObject
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-(?P<last>\d+|\*)|\*)/(?P<total>\d+|\*)")
 _MOST_FINISHED = 1000

@@ -11,15 +11,6 @@ from localcloud.base.json_api import Call, Route, parse_json_object
 from localcloud.base.multipart import PartStream
 from localcloud.storage.objects.checksums import AnnouncedChecksums
 from localcloud.storage.objects.contents import ContentWriter
-from localcloud.storage.objects.customer_keys import key_hash
-from localcloud.storage.objects.errors import (
-    Conflict,
-    InvalidRequest,
-    RateLimited,
-    StorageError,
-)
-from localcloud.storage.objects.fields import ObjectFields
-from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rest.api import Handler, object_resource, preconditions_of, resource_response
 from localcloud.storage.rest.upload_sessions import (
@@ -28,6 +19,15 @@ from localcloud.storage.rest.upload_sessions import (
     UploadSession,
     UploadSessions,
 )
+from localcloud.storage.rules.customer_keys import key_hash
+from localcloud.storage.rules.errors import (
+    Conflict,
+    InvalidRequest,
+    RateLimited,
+    StorageError,
+)
+from localcloud.storage.rules.fields import ObjectFields
+from localcloud.storage.rules.resources import StoredObject
 
 _RESUME_INCOMPLETE = 308
 _LONGEST_RESOURCE = 1 << 20

@@ -15,8 +15,8 @@ from localcloud.base.asgi import ASGIApp, Message, Receive, Scope, Send
 from localcloud.base.clock import Clock
 from localcloud.base.http import hang_up, read_to_the_end
 from localcloud.base.json_api import error_response, json_response
-from localcloud.storage.objects.errors import StorageError
 from localcloud.storage.rest.upload_sessions import ContentRange
+from localcloud.storage.rules.errors import StorageError
 from localcloud.storage.testbench.instructions import (
     BreakDownload,
     BreakUpload,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from localcloud.storage.objects.errors import InvalidRequest, NotImplementedHere
+from localcloud.storage.rules.errors import InvalidRequest, NotImplementedHere
 
 _KIBIBYTE = 1 << 10
 

@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from localcloud.base.clock import Clock, rfc3339
 from localcloud.base.json_api import Call, Route
-from localcloud.storage.objects.errors import InvalidRequest, NotFound, PreconditionFailed, Required
 from localcloud.storage.rest.api import Handler, page_size_of, resource_response
+from localcloud.storage.rules.errors import InvalidRequest, NotFound, PreconditionFailed, Required
 
 _LARGEST_PAGE = 250
 _STATES = ("ACTIVE", "INACTIVE")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.apis.discovery import read_document
-from localcloud.storage.objects.errors import InvalidRequest, NotFound, NotImplementedHere
+from localcloud.storage.rules.errors import InvalidRequest, NotFound, NotImplementedHere
 from localcloud.storage.testbench.instructions import Instruction, parse_instruction
 
 # The names of resources in the testbench, which are not those of Google's API description.

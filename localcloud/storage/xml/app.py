@@ -13,12 +13,12 @@ from localcloud.base.api_errors import ApiError
 from localcloud.base.asgi import Receive, Scope, Send
 from localcloud.base.clock import Clock
 from localcloud.base.json_api import Call
-from localcloud.storage.objects.customer_keys import key_hash
-from localcloud.storage.objects.errors import MethodNotAllowed, NotImplementedHere, StorageError, Unavailable
-from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rest.downloads import download, download_headers
 from localcloud.storage.rest.uploads import UploadApi
+from localcloud.storage.rules.customer_keys import key_hash
+from localcloud.storage.rules.errors import MethodNotAllowed, NotImplementedHere, StorageError, Unavailable
+from localcloud.storage.rules.resources import StoredObject
 from localcloud.storage.xml.cors import REQUESTED_METHOD, cors_headers
 from localcloud.storage.xml.errors import document, error_answer
 from localcloud.storage.xml.lists import list_objects

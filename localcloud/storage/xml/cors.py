@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.datastructures import Headers
 
-from localcloud.storage.objects.resources import Bucket
+from localcloud.storage.rules.resources import Bucket
 
 REQUESTED_METHOD = "access-control-request-method"
 """The header of a preflight request, with which a browser asks whether a page may send another one."""

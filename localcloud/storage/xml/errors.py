@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from starlette.responses import Response
 
 from localcloud.base.api_errors import ApiError
-from localcloud.storage.objects.errors import ContentTooLarge, ContentTooSmall, InvalidRequest, StorageError
+from localcloud.storage.rules.errors import ContentTooLarge, ContentTooSmall, InvalidRequest, StorageError
 
 _XML = "application/xml; charset=UTF-8"
 

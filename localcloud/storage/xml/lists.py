@@ -12,11 +12,11 @@ from xml.etree.ElementTree import Element, SubElement
 from starlette.responses import Response
 
 from localcloud.base.clock import rfc3339
-from localcloud.storage.objects.errors import InvalidRequest, NotImplementedHere
 from localcloud.storage.objects.listing import LARGEST_PAGE, ListQuery, Page
-from localcloud.storage.objects.preconditions import integer_parameter
-from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rules.errors import InvalidRequest, NotImplementedHere
+from localcloud.storage.rules.preconditions import integer_parameter
+from localcloud.storage.rules.resources import StoredObject
 from localcloud.storage.xml.errors import xml_answer
 
 _NAMESPACE = "http://doc.s3.amazonaws.com/2006-03-01"

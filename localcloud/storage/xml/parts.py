@@ -9,10 +9,10 @@ from typing import BinaryIO
 from xml.etree import ElementTree
 
 from localcloud.storage.objects.contents import Content, ContentWriter
-from localcloud.storage.objects.errors import InvalidRequest
-from localcloud.storage.objects.fields import ObjectFields
-from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rules.errors import InvalidRequest
+from localcloud.storage.rules.fields import ObjectFields
+from localcloud.storage.rules.resources import StoredObject
 from localcloud.storage.xml.errors import InvalidPart, NoSuchUpload, TooSmall
 
 SMALLEST_PART = 5 << 20

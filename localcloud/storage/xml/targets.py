@@ -15,19 +15,19 @@ from starlette.requests import Request
 
 from localcloud.storage.objects.checksums import AnnouncedChecksums
 from localcloud.storage.objects.contents import ContentWriter
-from localcloud.storage.objects.customer_keys import key_hash
-from localcloud.storage.objects.errors import (
+from localcloud.storage.rest.upload_sessions import Upload
+from localcloud.storage.rules.customer_keys import key_hash
+from localcloud.storage.rules.errors import (
     InvalidRequest,
     NotImplementedHere,
     NotModified,
     PreconditionFailed,
 )
-from localcloud.storage.objects.fields import HEADER_OF_FIELD, ObjectFields
-from localcloud.storage.objects.lengths import ANY_LENGTH, LengthRange
-from localcloud.storage.objects.preconditions import Preconditions, integer_parameter
-from localcloud.storage.objects.resources import StoredObject
-from localcloud.storage.objects.unsupported import UNSUPPORTED_HEADERS
-from localcloud.storage.rest.upload_sessions import Upload
+from localcloud.storage.rules.fields import HEADER_OF_FIELD, ObjectFields
+from localcloud.storage.rules.lengths import ANY_LENGTH, LengthRange
+from localcloud.storage.rules.preconditions import Preconditions, integer_parameter
+from localcloud.storage.rules.resources import StoredObject
+from localcloud.storage.rules.unsupported import UNSUPPORTED_HEADERS
 
 LARGEST_DOCUMENT = 1 << 20
 _METADATA = "x-goog-meta-"

@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Protocol
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.json_values import parse_json
 from localcloud.gemini.models import EVERYWHERE, MULTI_REGIONS
-from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rules.resources import StoredObject
 from localcloud.vertex.batch.formats import RowFormat
 from localcloud.vertex.batch.job_requests import FileInput, JobRequest, TableInput
 

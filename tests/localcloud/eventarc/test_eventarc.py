@@ -13,7 +13,7 @@ from localcloud.eventarc.service import Eventarc
 from localcloud.pubsub.messages import PublishedMessage
 from localcloud.pubsub.resources import RetryPolicy, Subscription
 from localcloud.pubsub.service import PubSub
-from localcloud.storage.objects.resources import DELETED, FINALIZED
+from localcloud.storage.rules.resources import DELETED, FINALIZED
 from localcloud.storage.service import Storage
 from tests.localcloud.receiver import Receiver
 from tests.paths import EVENTS

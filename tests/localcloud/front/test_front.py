@@ -36,7 +36,7 @@ from localcloud.functions.janitor import Janitor
 from localcloud.functions.processes import Functions
 from localcloud.pubsub.resources import Subscription
 from localcloud.pubsub.service import PubSub
-from localcloud.storage.objects.errors import NotFound
+from localcloud.storage.rules.errors import NotFound
 from localcloud.storage.service import Storage
 from tests.paths import SAMPLE_FUNCTIONS
 from tests.waiting import LAST_LIMIT, wait_until

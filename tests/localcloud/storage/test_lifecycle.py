@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from localcloud.base.clock import ManualClock
-from localcloud.storage.objects.fields import ObjectFields
-from localcloud.storage.objects.resources import ARCHIVED, DELETED, METADATA_UPDATED
+from localcloud.storage.rules.fields import ObjectFields
+from localcloud.storage.rules.resources import ARCHIVED, DELETED, METADATA_UPDATED
 from localcloud.storage.service import Storage
 from tests.localcloud.storage.world import BUCKET, PROJECT
 from tests.waiting import wait_until

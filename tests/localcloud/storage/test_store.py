@@ -19,23 +19,23 @@ from sortedcontainers import SortedDict
 
 from localcloud.base.clock import ManualClock, SystemClock
 from localcloud.storage.objects.copying import Source, compose
-from localcloud.storage.objects.errors import (
+from localcloud.storage.objects.listing import ListQuery, list_page
+from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rules.errors import (
     Conflict,
     InvalidRequest,
     NotFound,
     PreconditionFailed,
     RateLimited,
 )
-from localcloud.storage.objects.fields import ObjectFields
-from localcloud.storage.objects.listing import ListQuery, list_page
-from localcloud.storage.objects.preconditions import NO_PRECONDITIONS, Preconditions
-from localcloud.storage.objects.resources import (
+from localcloud.storage.rules.fields import ObjectFields
+from localcloud.storage.rules.preconditions import NO_PRECONDITIONS, Preconditions
+from localcloud.storage.rules.resources import (
     DELETED,
     FINALIZED,
     METADATA_UPDATED,
     StorageEvent,
 )
-from localcloud.storage.objects.store import ObjectStore
 from tests.localcloud.storage.world import conform_to_object
 from tests.paths import ROOT
 

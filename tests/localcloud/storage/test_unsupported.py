@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from localcloud.apis.discovery import read_document
-from localcloud.storage.objects.bucket_settings import BUCKET_SETTINGS
-from localcloud.storage.objects.unsupported import (
+from localcloud.storage.rules.bucket_settings import BUCKET_SETTINGS
+from localcloud.storage.rules.unsupported import (
     KEPT_PARAMETERS,
     KEPT_SETTINGS,
     UNSUPPORTED_FIELDS,

@@ -19,8 +19,8 @@ from localcloud.base.asgi import ASGIApp, Message, Receive, Scope, Send
 from localcloud.base.clock import Clock, SystemClock
 from localcloud.base.http import HttpServer
 from localcloud.cloud import STORAGE_UPLOADS
-from localcloud.storage.objects.resources import StorageEvent
 from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rules.resources import StorageEvent
 from localcloud.storage.service import Storage
 from tests.waiting import LAST_LIMIT
 

@@ -25,9 +25,9 @@ from localcloud.bigquery.ml.importing import split_uri
 from localcloud.bigquery.ml.objects.statements import CreateObjectTable, DropExternalTable
 from localcloud.bigquery.ml.statements import CreateMode
 from localcloud.bigquery.sql.reading.statement import TableName
-from localcloud.storage.objects.errors import NotFound as ObjectNotFound
-from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rules.errors import NotFound as ObjectNotFound
+from localcloud.storage.rules.resources import StoredObject
 
 COLUMNS = {
     "uri": "STRING",

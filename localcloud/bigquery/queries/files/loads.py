@@ -30,8 +30,8 @@ from localcloud.bigquery.tables.files.file_database import file_database
 from localcloud.bigquery.tables.files.loading import FORMATS, TEXT_FORMATS, Files, schema_of
 from localcloud.bigquery.tables.files.text_rows import TextRows
 from localcloud.bigquery.tables.partitions import split_decorator
-from localcloud.storage.objects.errors import NotFound as NoObject
 from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rules.errors import NotFound as NoObject
 
 _GZIP = b"\x1f\x8b"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")

@@ -18,7 +18,7 @@ from localcloud.bigquery.sql.errors.syntax import syntax_failure, unclosed_liter
 from localcloud.bigquery.sql.errors.wording import plain, worded
 from localcloud.bigquery.sql.reading.depth import too_deep
 from localcloud.bigquery.sql.reading.tokens import position
-from localcloud.storage.objects.errors import StorageError
+from localcloud.storage.rules.errors import StorageError
 
 _MISSING_COLUMN = re.compile(
     r'Referenced column "(?P<name>[^"]+)" (?:was )?not found|does not have a column named "(?P<of>[^"]+)"'

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from localcloud.storage.objects.errors import InvalidRequest
-from localcloud.storage.objects.lifecycle import check_rules
-from localcloud.storage.objects.resources import Bucket
-from localcloud.storage.objects.unsupported import check_settings
+from localcloud.storage.rules.errors import InvalidRequest
+from localcloud.storage.rules.lifecycle import check_rules
+from localcloud.storage.rules.resources import Bucket
+from localcloud.storage.rules.unsupported import check_settings
 
 STORAGE_CLASSES = (
     "STANDARD",

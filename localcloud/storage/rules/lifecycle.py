@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from localcloud.storage.objects.errors import InvalidRequest
-from localcloud.storage.objects.resources import Bucket, StoredObject
+from localcloud.storage.rules.errors import InvalidRequest
+from localcloud.storage.rules.resources import Bucket, StoredObject
 
 _DELETE, _SET_CLASS, _ABORT = "Delete", "SetStorageClass", "AbortIncompleteMultipartUpload"
 _COUNTS = ("age", "daysSinceCustomTime", "daysSinceNoncurrentTime", "numNewerVersions")

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from localcloud.storage.objects.errors import InvalidRequest, Required
-from localcloud.storage.objects.resources import ARCHIVED, DELETED, FINALIZED, METADATA_UPDATED, StorageEvent
+from localcloud.storage.rules.errors import InvalidRequest, Required
+from localcloud.storage.rules.resources import ARCHIVED, DELETED, FINALIZED, METADATA_UPDATED, StorageEvent
 
 EVENT_TYPES: Mapping[str, str] = {
     FINALIZED: "OBJECT_FINALIZE",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from localcloud.storage.objects.errors import NotImplementedHere
+from localcloud.storage.rules.errors import NotImplementedHere
 
 _BUCKET = "/storage/v1/b/{bucket}"
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from localcloud.storage.objects.errors import InvalidRequest, NotFound, PreconditionFailed, Required
-from localcloud.storage.objects.resources import PROJECT_NUMBER, Acl, Bucket, StoredObject
+from localcloud.storage.rules.errors import InvalidRequest, NotFound, PreconditionFailed, Required
+from localcloud.storage.rules.resources import PROJECT_NUMBER, Acl, Bucket, StoredObject
 
 _OWNERS, _EDITORS, _VIEWERS = (f"project-{team}-{PROJECT_NUMBER}" for team in ("owners", "editors", "viewers"))
 _PRIVATE = {_OWNERS: "OWNER"}

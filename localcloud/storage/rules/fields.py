@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from localcloud.base.clock import rfc3339
-from localcloud.storage.objects.access import OBJECT_ROLES, PREDEFINED_OBJECT_ACLS, predefined_acl, read_acl
-from localcloud.storage.objects.bucket_settings import STORAGE_CLASSES
-from localcloud.storage.objects.errors import InvalidRequest
-from localcloud.storage.objects.resources import Acl, StoredObject
-from localcloud.storage.objects.unsupported import check_fields
+from localcloud.storage.rules.access import OBJECT_ROLES, PREDEFINED_OBJECT_ACLS, predefined_acl, read_acl
+from localcloud.storage.rules.bucket_settings import STORAGE_CLASSES
+from localcloud.storage.rules.errors import InvalidRequest
+from localcloud.storage.rules.resources import Acl, StoredObject
+from localcloud.storage.rules.unsupported import check_fields
 
 # The optional fields of an object that are headers of its downloads.
 HEADER_OF_FIELD = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from localcloud.storage.objects.errors import ContentTooLarge, ContentTooSmall, InvalidRequest
+from localcloud.storage.rules.errors import ContentTooLarge, ContentTooSmall, InvalidRequest
 
 _RANGE = re.compile(r"(\d+),(\d+)")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from localcloud.storage.objects.errors import InvalidRequest, NotModified, PreconditionFailed
+from localcloud.storage.rules.errors import InvalidRequest, NotModified, PreconditionFailed
 
 
 class Versioned(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from localcloud.storage.objects.errors import InvalidRequest, Required
+from localcloud.storage.rules.errors import InvalidRequest, Required
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]*[a-z0-9]")
 _GOOGLE = re.compile(r"g[o0][o0]g(le|1e)|^goog")

@@ -15,8 +15,8 @@ from datetime import datetime
 from typing import Any
 
 from localcloud.base.clock import rfc3339
-from localcloud.storage.objects.errors import CustomerKeyProblem, PreconditionFailed
-from localcloud.storage.objects.resources import Bucket
+from localcloud.storage.rules.errors import CustomerKeyProblem, PreconditionFailed
+from localcloud.storage.rules.resources import Bucket
 
 ALGORITHM = "AES256"
 _KEY_BYTES = 32

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from localcloud.base.clock import rfc3339
-from localcloud.storage.objects.errors import Forbidden, InvalidRequest, RetentionNotMet
-from localcloud.storage.objects.resources import Bucket, StoredObject
+from localcloud.storage.rules.errors import Forbidden, InvalidRequest, RetentionNotMet
+from localcloud.storage.rules.resources import Bucket, StoredObject
 
 DEFAULT_SOFT_DELETE_SECONDS = 7 * 86400
 LARGEST_SOFT_DELETE_SECONDS = 90 * 86400

@@ -15,6 +15,7 @@ from localcloud.base.http import HttpServer
 from localcloud.bigquery.base.connections import Connections
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field
+from localcloud.bigquery.job.history import JobHistory
 from localcloud.bigquery.job.jobs import Job
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.accounting import Accounting
@@ -116,13 +117,15 @@ class BigQuery:
         accounting = Accounting(sizes, Reading(self._context))
         loads = LoadStatements(destinations, store)
         runs = StatementRuns(self.learning, destinations, self._anonymous, accounting, loads, sessions, store)
-        queries = QueryJobs(self.learning, destinations, self._anonymous, accounting, loads, runs)
+        history = JobHistory(self._journal.jobs(clock.now()))
+        queries = QueryJobs(self.learning, destinations, self._anonymous, accounting, loads, runs, history.all)
         self._jobs = JobService(
             self._engine,
             clock,
             queries,
             TransferJobs(destinations, store, queries),
             self._journal,
+            history,
             self._quotas,
             sessions,
             before_job,

@@ -123,6 +123,11 @@ class JobHistory:
                     found.append(job)
             return found, None
 
+    def all(self) -> list[Job]:
+        """Return all jobs, each project's in the order of their creation."""
+        with self._lock:
+            return [job for order in self._order.values() for job in order]
+
     def unfinished(self, project: str | None = None) -> list[Job]:
         """Return the jobs that are not DONE."""
         with self._lock:

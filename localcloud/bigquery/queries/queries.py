@@ -13,6 +13,7 @@ from localcloud.bigquery.ml.calls import parseable_calls
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelReference
 from localcloud.bigquery.queries.accounting import Accounting
+from localcloud.bigquery.queries.catalog_views.views import Jobs
 from localcloud.bigquery.queries.files.load_statements import LoadStatements, load_statement
 from localcloud.bigquery.queries.previews import Previews
 from localcloud.bigquery.queries.runs import Outcome, StatementRuns
@@ -23,6 +24,7 @@ from localcloud.bigquery.sql.reading.conditional_routines import without_conditi
 from localcloud.bigquery.sql.reading.javascript import plain_functions
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.piped_calls import without_piped_calls
+from localcloud.bigquery.sql.reading.routine_options import without_routine_options
 from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import without_tail
 from localcloud.bigquery.tables.destinations import Destinations
@@ -44,8 +46,10 @@ class QueryJobs:
         accounting: Accounting,
         loads: LoadStatements,
         runs: StatementRuns,
+        jobs: Jobs,
     ) -> None:
-        """Create the runner with the parts of BigQuery that queries use."""
+        """Create the runner with the parts of BigQuery that queries use, and all jobs for INFORMATION_SCHEMA."""
+        self._jobs = jobs
         self._learning = learning
         self._destinations = destinations
         self._context = destinations.context
@@ -157,6 +161,7 @@ class QueryJobs:
             cancelled=job.stopped,
             job_id=job.key.id,
             session_id=job.session_id,
+            jobs=self._jobs,
             dry_run=dry_run,
         )
 
@@ -166,6 +171,7 @@ def _readable(sql: str, statements: Statements) -> str:
     sql = plain_functions(plain_literals(without_tail(sql)))
     sql, conditional = without_conditions(parseable_calls(without_piped_calls(sql)))
     statements.conditional_routines |= conditional
+    sql, statements.routine_descriptions = without_routine_options(sql)
     if "@`" in sql:
         sql = statements.parameters.named_in(sql)
     return _ANY_TYPE.sub(r"\1 ANY_TYPE", sql) if "ANY" in sql.upper() else sql

@@ -24,6 +24,7 @@ from localcloud.bigquery.queries.definitions.copied_tables import copied_table, 
 from localcloud.bigquery.queries.definitions.declared_columns import declared_fields
 from localcloud.bigquery.queries.definitions.model_statements import run_model_statement
 from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
+from localcloud.bigquery.queries.definitions.schemas import run_schema_statement, schema_statement
 from localcloud.bigquery.queries.definitions.table_actions import single_actions
 from localcloud.bigquery.queries.definitions.table_options import apply_options, changed_options, table_options
 from localcloud.bigquery.queries.definitions.tables import (
@@ -31,6 +32,7 @@ from localcloud.bigquery.queries.definitions.tables import (
     create_model_view,
     created_table,
     definition_statistics,
+    describe_columns,
     exists_already,
     finish_table,
     operation_on,
@@ -45,6 +47,7 @@ from localcloud.bigquery.queries.scripts.running import FileStatements, run_scri
 from localcloud.bigquery.queries.scripts.texts import is_script, script_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
+from localcloud.bigquery.sql.checks.refused_statements import reject_refused_statements
 from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.reading.statement import (
     DDL_OPERATIONS,
@@ -133,6 +136,7 @@ class StatementRuns:
         Raises:
             QueryError: A statement failed.
         """
+        reject_refused_statements(sql)
         script = is_script(sql)
         load = None if script else load_statement(sql, statements)
         if load is not None:
@@ -150,6 +154,9 @@ class StatementRuns:
         model = statements.model_statement(sql)
         if model is not None:
             return self._run_model_statement(model, statements)
+        schema = schema_statement(sql, statements)
+        if schema is not None and (statistics := run_schema_statement(schema, statements)) is not None:
+            return Outcome(statistics=statistics)
         copied = copied_table(sql, statements)
         if copied is not None:
             operation = create_copied_table(copied, statements)
@@ -164,7 +171,7 @@ class StatementRuns:
 
     def _perform_single(self, job: Job, original: Statement, statements: Statements) -> Outcome:
         """Run a statement with one action that is not about a model."""
-        options = table_options(original)
+        written, options = original, table_options(original)
         original = completed(original, statements)
         if options and (changed := changed_options(original, statements)) is not None:
             apply_options(options, changed, statements)
@@ -172,6 +179,7 @@ class StatementRuns:
         outcome = self._perform_statement(job, job.configuration["query"], original, statements)
         if options:
             apply_options(options, original.target, statements)
+        describe_columns(written, statements)
         return outcome
 
     def _perform_statement(
@@ -341,6 +349,8 @@ class StatementRuns:
         if statement.kind == "DROP_SNAPSHOT_TABLE":
             reported["ddlOperationPerformed"] = "DROP"
         statistics = reported | self._accounting.describe(statement)
+        if (schema := schema_statement(original.sql, statements)) is not None:
+            statistics |= schema.statistics(statistics.get("ddlOperationPerformed", "DROP"))
         if statement.kind in DDL_OPERATIONS and statement.target is not None:
             operation = reported.get("ddlOperationPerformed") or DDL_OPERATIONS[statement.kind]
             statistics |= definition_statistics(operation, statement.target)

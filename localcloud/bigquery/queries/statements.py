@@ -32,6 +32,8 @@ from localcloud.bigquery.base.session import Column, Session
 from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelStatement
+from localcloud.bigquery.queries.catalog_views.columns import SCHEMA_VIEWS
+from localcloud.bigquery.queries.catalog_views.views import CatalogViews, Jobs
 from localcloud.bigquery.queries.model_uses import ModelUses
 from localcloud.bigquery.queries.statement_checks import StatementChecks
 from localcloud.bigquery.queries.system_values import SystemValues
@@ -67,6 +69,7 @@ class Statements(Session):
         checks: The checks of the job's statements.
         model_uses: The views and functions over models that the statements use.
         conditional_routines: The names of the routines that the job creates only if they do not exist.
+        routine_descriptions: The descriptions of the routines that the job creates, by their names as written.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Statements(Session):
         cancelled: threading.Event,
         job_id: str | None = None,
         session_id: str | None = None,
+        jobs: Jobs = tuple,
         dry_run: bool = False,
     ) -> None:
         """Create the statements of a job.
@@ -97,6 +101,7 @@ class Statements(Session):
             cancelled: Set when the job is stopped.
             job_id: The id of the job, or None.
             session_id: The id of the job's session, or None.
+            jobs: Returns the jobs that INFORMATION_SCHEMA.JOBS shows.
             dry_run: Whether statements are described only, so that no model is loaded or called.
         """
         self.destinations = destinations
@@ -109,10 +114,12 @@ class Statements(Session):
         self.cancelled = cancelled
         self.model_calls: list[CallStatistics] = []
         self.conditional_routines: frozenset[str] = frozenset()
+        self.routine_descriptions: dict[str, str] = {}
         self.dry_run = dry_run
         self.caller = identity_of(user)
         self.default_dataset = default_dataset
         self._job_id, self._session_id = job_id, session_id
+        self._views = CatalogViews(destinations, jobs, project=project, location=location, user=user)
         self._default = _split_dataset(default_dataset, project)
         self.checks = StatementChecks(destinations, self.columns_of, project=project, location=location)
         self.model_uses = ModelUses(self.context.catalog, learning, self.columns_of_source, project=project)
@@ -129,6 +136,17 @@ class Statements(Session):
             return False
         names = parts if len(parts) == 3 else [self.project, *parts]
         return self.context.catalog.get_routine(*names) is not None
+
+    def describe_routine(self, name: str) -> None:
+        """Give a routine that the job has created its description."""
+        name = name.replace("`", "")
+        parts = name.split(".")
+        description = self.routine_descriptions.get(name)
+        if description is None or len(parts) not in (2, 3):
+            return
+        routine = self.context.catalog.get_routine(*(parts if len(parts) == 3 else (self.project, *parts)))
+        if routine is not None:
+            self.context.catalog.update_routine(routine.model_copy(update={"description": description}))
 
     def _datasets_in(self, project: str, location: str) -> Iterator[str]:
         for dataset in self.context.catalog.list_datasets(project):
@@ -156,7 +174,8 @@ class Statements(Session):
             QueryError: The name of a table is not valid, or an ML function or a system variable is not valid or not
                 supported.
         """
-        sql = with_datasets(sql, self.project, self.default_dataset, self.location, self._datasets_in)
+        sql = self._views.replaced(sql, self.default_dataset)
+        sql = with_datasets(sql, self.project, self.default_dataset, self.location, self._datasets_in, SCHEMA_VIEWS)
         sql = self.parameters.named_in(replace_system_variables(sql, self.system.literals()))
         sql = self.qualify(with_unnested_types(sql, self.parameters.values))
         self.checks.check(sql)

@@ -52,23 +52,23 @@ class JobService:
         queries: QueryJobs,
         transfers: TransferJobs,
         journal: JobJournal,
+        history: JobHistory,
         quotas: Quotas,
         sessions: Sessions,
         before_job: Callable[[Job], None],
     ) -> None:
-        """Restore the jobs of the journal; ``before_job`` is called in a job's thread when it starts."""
+        """Go on with the jobs of ``history``; ``before_job`` is called in a job's thread when it starts."""
         self.engine = engine
         self.clock = clock
         self.queries = queries
         self.transfers = transfers
-        kept = journal.jobs(clock.now())
-        self.history = JobHistory(kept)
+        self.history = history
         self.quotas = quotas
         self.sessions = sessions
         self._journal = journal
         self._before_job = before_job
         self.runner = Runner(engine, clock, sessions, self._work, lambda job: journal.save([job, *job.children]))
-        self._requests = {(job.key.project, job.request[0]): job for job in kept if job.request is not None}
+        self._requests = {(job.key.project, job.request[0]): job for job in history.all() if job.request is not None}
         self._requests_lock = threading.Lock()
 
     # Starting jobs

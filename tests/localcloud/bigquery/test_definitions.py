@@ -125,13 +125,22 @@ def test_keys_are_kept_renamed_and_dropped(world: BigQueryWorld, source: str) ->
         ("CREATE TABLE {d}.t (a STRING OPTIONS (description = 1))", "Option description must be a STRING"),
         ("CREATE TABLE {d}.t (a INT64) AS SELECT 'x'", "cannot be coerced from query output type STRING"),
         ("CREATE TABLE {d}.t (a INT64 NOT NULL) AS SELECT a FROM (SELECT NULL AS a)", "Required field a cannot be null"),
+        ("CREATE TABLE {d}.titles (a INT64)", "Already Exists: Table local-project:{d}.titles"),
+        ("CREATE TABLE {d}_no.t (a INT64)", "Not found: Dataset local-project:{d}_no was not found in location US"),
+        ("DROP VIEW {d}.t", "Not found: Table local-project:{d}.t was not found in location US"),
+        ("CREATE OR REPLACE VIEW {d}.source AS SELECT 1 AS a", "operation because it is currently a TABLE"),
+        ("CREATE SCHEMA {d}", "Already Exists: Dataset local-project:{d}"),
+        ("CREATE SCHEMA {d}_no OPTIONS (nonsense = 1)", "Unknown option: nonsense"),
+        ("ALTER SCHEMA {d}_no SET OPTIONS (description = 'x')", "Not found: Dataset local-project:{d}_no"),
+        ("DROP SCHEMA {d}_no", "Not found: Dataset local-project:{d}_no"),
+        ("DROP SCHEMA {d}", "Dataset local-project:{d} is still in use"),
         ("CREATE TABLE {d}.t LIKE {d}.source AS SELECT 1", "Inserted row has wrong column count; Has 1, expected 4"),
     ],
 )  # fmt: skip
 def test_a_wrong_definition_is_refused_and_creates_nothing(
     world: BigQueryWorld, source: str, statement: str, message: str
 ) -> None:
-    with pytest.raises(exceptions.GoogleAPICallError, match=message):
+    with pytest.raises(exceptions.GoogleAPICallError, match=message.format(d=source)):
         world.rows(statement.format(d=source))
     assert world.call("GET", f"/datasets/{source}/tables/t").status_code == 404
 
@@ -142,3 +151,36 @@ def test_columns_of_a_query_are_constrained_as_declared(world: BigQueryWorld, da
     assert world.rows(f"SELECT * FROM {dataset}.t ORDER BY a") == [(1, "y"), (2, "x")]
     with pytest.raises(exceptions.BadRequest, match="NOT NULL"):
         world.rows(f"INSERT INTO {dataset}.t (b) VALUES ('z')")
+
+
+@pytest.mark.parametrize("before", ["", "SELECT 1; "])
+def test_a_dataset_has_the_options_of_its_statement(world: BigQueryWorld, dataset: str, before: str) -> None:
+    name = f"{dataset}_made"
+    world.rows(
+        f"{before}CREATE SCHEMA {name} OPTIONS (location = 'us', description = 'd', labels = [('a', 'b')], "
+        "friendly_name = 'f', default_table_expiration_days = 1.5)"
+    )
+    world.rows(f"{before}CREATE SCHEMA IF NOT EXISTS {name} OPTIONS (description = 'other')")
+    world.rows(f"{before}ALTER SCHEMA {name} SET OPTIONS (friendly_name = NULL, labels = [('c', 'd')])")
+    found = world.call("GET", f"/datasets/{name}").json()
+    assert (found["description"], found["labels"], found["defaultTableExpirationMs"]) == ("d", {"c": "d"}, "129600000")
+    assert (found["location"], found.get("friendlyName")) == ("US", None)
+    world.rows(f"CREATE TABLE {name}.t (a INT64); {before}DROP SCHEMA {name} CASCADE")
+    assert world.call("GET", f"/datasets/{name}").status_code == 404
+
+
+def test_an_existing_view_keeps_its_query_and_gets_descriptions(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE VIEW {dataset}.v (a OPTIONS (description = 'one'), b) AS SELECT 1, 2")
+    world.rows(f"CREATE VIEW IF NOT EXISTS {dataset}.v AS SELECT 3 AS c")
+    world.rows(f"ALTER VIEW {dataset}.v ALTER COLUMN b SET OPTIONS (description = 'two')")
+    fields = resource(world, dataset, "v")["schema"]["fields"]
+    assert [(f["name"], f.get("description")) for f in fields] == [("a", "one"), ("b", "two")]
+    assert world.rows(f"SELECT * FROM {dataset}.v") == [(1, 2)]
+
+
+def test_options_of_snapshots_and_materialized_views_are_read(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE SNAPSHOT TABLE {dataset}.s CLONE {dataset}.titles OPTIONS (description = 'x')")
+    assert resource(world, dataset, "s")["description"] == "x"
+    world.rows(f"CREATE MATERIALIZED VIEW {dataset}.m OPTIONS (enable_refresh = TRUE) AS SELECT title FROM {dataset}.titles")
+    assert world.rows(f"SELECT COUNT(*) FROM {dataset}.m") == [(100,)]
+    world.rows(f"DROP MATERIALIZED VIEW {dataset}.m; DROP SNAPSHOT TABLE {dataset}.s")

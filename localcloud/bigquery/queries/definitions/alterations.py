@@ -46,7 +46,7 @@ def alter(statement: Statement, statements: Statements) -> bool:
 
 
 def _change_column(statement: Statement, statements: Statements) -> bool:
-    match = _CHANGE.search(statement.sql) if statement.kind == "ALTER_TABLE" else None
+    match = _CHANGE.search(statement.sql) if statement.kind in ("ALTER_TABLE", "ALTER_VIEW") else None
     table = None if statement.target is None else statements.destinations.get(statement.target)
     if match is None or table is None or statement.target is None:
         return False

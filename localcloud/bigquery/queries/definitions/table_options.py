@@ -37,12 +37,22 @@ WITHOUT_EFFECT = frozenset(
     }
 )
 """The options that have no effect here, and none on the rows that a query returns in BigQuery."""
+# A materialized view is always fresh here.
+_OF_MATERIALIZED_VIEWS = frozenset({"ENABLE_REFRESH", "REFRESH_INTERVAL_MINUTES", "ALLOW_NON_INCREMENTAL_DEFINITION"})
 _PARTITIONED = (exp.PartitionedByProperty, exp.LikeProperty, exp.Clone)
 _OF_COLUMN = re.compile(r"^\s*ALTER\s+TABLE\s[^(]*?\b(?:ADD|ALTER)\s+COLUMN\b", re.IGNORECASE)
 _DAY_MS = 24 * 60 * 60 * 1000
 _REFUSED = frozenset({"DEFAULT_ROUNDING_MODE", "STORAGE_URI", "FILE_FORMAT", "TABLE_FORMAT"})
 _CREATES = frozenset(
-    {"CREATE_TABLE", "CREATE_TABLE_AS_SELECT", "CREATE_VIEW", "CREATE_SNAPSHOT_TABLE", "ALTER_TABLE", "ALTER_VIEW"}
+    {
+        "CREATE_TABLE",
+        "CREATE_TABLE_AS_SELECT",
+        "CREATE_VIEW",
+        "CREATE_MATERIALIZED_VIEW",
+        "CREATE_SNAPSHOT_TABLE",
+        "ALTER_TABLE",
+        "ALTER_VIEW",
+    }
 )
 
 
@@ -71,12 +81,24 @@ def table_options(statement: Statement) -> dict[str, OptionValue]:
     create = statement.tree
     if isinstance(create, exp.Create) and _LAYOUT & options.keys() and create.find(*_PARTITIONED) is None:
         raise _not_partitioned(next(iter(_LAYOUT & options.keys())))
-    check_options(options)
+    check_options(options, _OF_MATERIALIZED_VIEWS if statement.kind == "CREATE_MATERIALIZED_VIEW" else frozenset())
     return options
 
 
-def check_options(options: Mapping[str, OptionValue]) -> None:
-    """Raise ``QueryError`` if an option of a table does not exist, or is not supported here."""
+def without_options(sql: str) -> str:
+    """Return a CREATE statement without the OPTIONS before its AS."""
+    found = tokens(sql)
+    pairs = bracket_pairs(found)
+    for index, token in enumerate(found[:-1]):
+        if token.is_word("AS"):
+            break
+        if token.is_word("OPTIONS") and found[index + 1].is_symbol("(") and index + 1 in pairs:
+            return sql[: token.start] + sql[found[pairs[index + 1]].end :]
+    return sql
+
+
+def check_options(options: Mapping[str, OptionValue], extra: frozenset[str] = frozenset()) -> None:
+    """Raise ``QueryError`` if an option of a table is neither one of ``extra`` nor supported here."""
     for name in options:
         if name in _REFUSED:
             raise QueryError(
@@ -84,7 +106,7 @@ def check_options(options: Mapping[str, OptionValue]) -> None:
                 reason="notImplemented",
                 location="query",
             )
-        if name not in _KEPT | _LAYOUT | WITHOUT_EFFECT:
+        if name not in _KEPT | _LAYOUT | WITHOUT_EFFECT | extra:
             raise QueryError(f"Unknown option: {name.lower()}", location="query")
 
 
@@ -120,7 +142,7 @@ def apply_options(options: dict[str, OptionValue], table: TableName | None, stat
         return
     changes: dict[str, Any] = {}
     if _LAYOUT & options.keys():
-        given = {name: _value(options[name], statements) for name in _LAYOUT & options.keys()}
+        given = {name: value_of_option(options[name], statements) for name in _LAYOUT & options.keys()}
         changes["time_partitioning"] = _time_partitioning(given, existing)
     changes |= kept_values(options, statements)
     if changes:
@@ -135,9 +157,9 @@ def kept_values(options: Mapping[str, OptionValue], statements: Statements) -> d
     """
     changes: dict[str, Any] = {}
     for name in _KEPT & options.keys():
-        value = _value(options[name], statements)
+        value = value_of_option(options[name], statements)
         if name == "LABELS":
-            changes["labels"] = _labels(value)
+            changes["labels"] = labels_of(value)
         elif name == "EXPIRATION_TIMESTAMP":
             if value is not None and not isinstance(value, datetime):
                 raise QueryError("Option expiration_timestamp must be a TIMESTAMP.", location="query")
@@ -175,14 +197,16 @@ def _not_partitioned(option: str) -> QueryError:
     )
 
 
-def _value(value: OptionValue, statements: Statements) -> Any:
+def value_of_option(value: OptionValue, statements: Statements) -> Any:
+    """Return the value of an option in Python. Raises ``QueryError`` if its expression is not valid."""
     if not isinstance(value, Expression):
         return value
     row = statements.connection.execute(statements.translate(f"SELECT {value.sql}")).fetchone()
     return None if row is None else row[0]
 
 
-def _labels(value: Any) -> dict[str, str]:
+def labels_of(value: Any) -> dict[str, str]:
+    """Return the labels in the value of an option. Raises ``QueryError`` if it is another one."""
     pairs = value or []
     if not isinstance(pairs, list) or not all(isinstance(pair, (tuple, dict)) and len(pair) == 2 for pair in pairs):
         raise QueryError("Option labels must be an ARRAY<STRUCT<STRING, STRING>>.", location="query")

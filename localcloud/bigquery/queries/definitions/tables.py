@@ -21,7 +21,8 @@ from localcloud.bigquery.queries.changes.foreign_clauses import reject_foreign_c
 from localcloud.bigquery.queries.definitions.alterations import added_settings
 from localcloud.bigquery.queries.definitions.declared_columns import check_declared_columns, declared_fields
 from localcloud.bigquery.queries.definitions.keys import check_keys, declared_keys
-from localcloud.bigquery.queries.definitions.table_types import check_type
+from localcloud.bigquery.queries.definitions.table_options import without_options
+from localcloud.bigquery.queries.definitions.table_types import check_target
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement, TableName, read_statement
 from localcloud.bigquery.sql.structs.positions import query_by_position
@@ -33,7 +34,6 @@ from localcloud.bigquery.tables.field_settings import default_of, schema_of
 from localcloud.bigquery.tables.keys import Keys, set_keys
 from localcloud.bigquery.tables.schema_checks import reject_duplicates
 
-_SNAPSHOT_OPTIONS = re.compile(r"\bOPTIONS\s*\(.*$", re.IGNORECASE | re.DOTALL)
 _BODY = re.compile(r"\bAS\s+(?=[(]|SELECT\b|WITH\b|FROM\b)", re.IGNORECASE)
 
 
@@ -77,12 +77,12 @@ def completed(statement: Statement, statements: Statements) -> Statement:
         QueryError: A list of columns and the query have different numbers of columns, or a column has no name, or that of
             another one; or the statement is about a table of another type.
     """
-    check_type(statement, statements.destinations)
+    check_target(statement, statements)
     reject_foreign_clauses(statement)
     if isinstance(statement.tree, (exp.Insert, exp.Query)) and (shown := with_columns(statement.sql)) != statement.sql:
         statement = read_statement(shown, project=statements.project)
-    if statement.kind == "CREATE_SNAPSHOT_TABLE" and (options := _SNAPSHOT_OPTIONS.search(statement.sql)) is not None:
-        return read_statement(statement.sql[: options.start()], project=statements.project)
+    if statement.kind in ("CREATE_SNAPSHOT_TABLE", "CREATE_MATERIALIZED_VIEW"):
+        return read_statement(without_options(statement.sql), project=statements.project)
     tree = statement.tree
     if isinstance(tree, (exp.Insert, exp.Merge, exp.Update)):
         return completed_change(statement, statements)
@@ -184,6 +184,12 @@ def finish_table(statement: Statement, statements: Statements) -> None:
         destinations.set_layout(target, _declared_layout(statement.tree, statements))
 
 
+def describe_columns(written: Statement, statements: Statements) -> None:
+    """Give the columns of a new view the descriptions in its list of columns."""
+    if written.kind == "CREATE_VIEW" and written.target is not None:
+        statements.destinations.set_columns(written.target, declared_settings(written.tree))
+
+
 def _constrain_columns(table: TableName, settings: Mapping[str, Mapping[str, Any]], statements: Statements) -> None:
     """Give the columns of a table with rows the constraints and defaults that they are declared with."""
     for name, column in settings.items():
@@ -199,9 +205,13 @@ def _constrain_columns(table: TableName, settings: Mapping[str, Mapping[str, Any
 
 
 def exists_already(statement: Statement, destinations: Destinations) -> bool:
-    """Return whether a CREATE TABLE IF NOT EXISTS has nothing to do."""
+    """Return whether a CREATE TABLE or CREATE VIEW IF NOT EXISTS has nothing to do."""
     create = statement.tree
-    if not isinstance(create, exp.Create) or statement.kind not in ("CREATE_TABLE", "CREATE_TABLE_AS_SELECT"):
+    if not isinstance(create, exp.Create) or statement.kind not in (
+        "CREATE_TABLE",
+        "CREATE_TABLE_AS_SELECT",
+        "CREATE_VIEW",
+    ):
         return False
     return bool(create.args.get("exists")) and _existing(statement.target, destinations) is not None
 

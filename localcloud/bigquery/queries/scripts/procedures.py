@@ -14,6 +14,7 @@ from bqemulator.scripting.ast import CallStmt
 from bqemulator.scripting.exceptions import ReturnSignal, ScriptRaise
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.queries.catalog_views.tables import type_text
 from localcloud.bigquery.queries.scripts.system import SystemScript
 from localcloud.bigquery.queries.scripts.traces import ProcedureFailure, frames_of
 from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
@@ -84,14 +85,4 @@ class ProcedureScript(SystemScript):
 
 def _kind(argument: RoutineArgument) -> str:
     """Return the GoogleSQL type of a parameter; ``ANY`` if it is not known."""
-    return "ANY" if argument.data_type is None else _type_text(argument.data_type)
-
-
-def _type_text(data_type: dict[str, Any]) -> str:
-    """Return the GoogleSQL type of a REST ``StandardSqlDataType``."""
-    if data_type.get("arrayElementType"):
-        return f"ARRAY<{_type_text(data_type['arrayElementType'])}>"
-    if data_type.get("structType"):
-        fields = (f"{each['name']} {_type_text(each['type'])}" for each in data_type["structType"]["fields"])
-        return f"STRUCT<{', '.join(fields)}>"
-    return str(data_type["typeKind"])
+    return "ANY" if argument.data_type is None else type_text(argument.data_type)

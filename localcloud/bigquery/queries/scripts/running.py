@@ -25,11 +25,13 @@ from localcloud.bigquery.queries.definitions.alterations import alter
 from localcloud.bigquery.queries.definitions.copied_tables import copied_table, create_copied_table
 from localcloud.bigquery.queries.definitions.model_statements import run_model_statement
 from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
+from localcloud.bigquery.queries.definitions.schemas import run_schema_statement, schema_statement
 from localcloud.bigquery.queries.definitions.table_actions import single_actions
 from localcloud.bigquery.queries.definitions.table_options import apply_options, changed_options, table_options
 from localcloud.bigquery.queries.definitions.tables import (
     completed,
     create_model_view,
+    describe_columns,
     exists_already,
     finish_table,
 )
@@ -42,6 +44,7 @@ from localcloud.bigquery.queries.scripts.values import Frames, inferred, split_n
 from localcloud.bigquery.queries.scripts.variables import variable_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
+from localcloud.bigquery.sql.checks.refused_statements import reject_refused_statements
 from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
 from localcloud.bigquery.sql.reading.called import calls
 from localcloud.bigquery.sql.reading.literals import plain_literals
@@ -97,6 +100,7 @@ class Script(ProcedureScript):
 
     async def _exec_resolved(self, sql: str) -> None:
         """Run a statement without variables."""
+        reject_refused_statements(sql)
         statements = self._statements
         model = statements.model_statement(sql)
         if model is not None:
@@ -110,6 +114,12 @@ class Script(ProcedureScript):
             self._final_table = None
             return
         original = read_statement(statements.qualify(sql), project=statements.project)
+        schema = schema_statement(sql, statements)
+        if schema is not None:
+            self.check_definition(original)
+            if run_schema_statement(schema, statements) is not None:
+                self._final_table = None
+                return
         copied = copied_table(sql, statements)
         if copied is not None:
             self.check_definition(original)
@@ -122,7 +132,7 @@ class Script(ProcedureScript):
     async def _exec_single(self, statement: Statement) -> None:
         """Run a statement with one action that is not about a model."""
         statements = self._statements
-        options = table_options(statement)
+        written, options = statement, table_options(statement)
         statement = completed(statement, statements)
         self.check_definition(statement)
         if (policy := policy_statement(statement, statements)) is not None:
@@ -139,6 +149,7 @@ class Script(ProcedureScript):
         await self._exec_completed(statement)
         if options:
             apply_options(options, statement.target, statements)
+        describe_columns(written, statements)
 
     async def _exec_completed(self, statement: Statement) -> None:
         statements = self._statements
@@ -224,10 +235,12 @@ class Script(ProcedureScript):
     async def _exec_create_function(self, stmt: CreateFunctionStmt) -> None:
         if not self._is_there(stmt.name):
             await super()._exec_create_function(stmt)
+            self._statements.describe_routine(stmt.name)
 
     async def _exec_create_procedure(self, stmt: CreateProcedureStmt) -> None:
         if not self._is_there(stmt.name):
             await super()._exec_create_procedure(stmt)
+            self._statements.describe_routine(stmt.name)
 
     def _is_there(self, name: str) -> bool:
         """Return whether a routine exists that is created only if it does not exist."""

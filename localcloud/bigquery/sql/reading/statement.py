@@ -64,7 +64,9 @@ _COPY = re.compile(
     re.IGNORECASE,
 )
 _ALTER = re.compile(
-    r"(?:ALTER|CREATE\s+SNAPSHOT)\s+TABLE\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?(?P<name>(?:`[^`]+`|[\w.-]+)+)", re.IGNORECASE
+    r"(?:ALTER\s+(?:TABLE|VIEW)|CREATE\s+SNAPSHOT\s+TABLE)\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?"
+    r"(?P<name>(?:`[^`]+`|[\w.-]+)+)",
+    re.IGNORECASE,
 )
 VIEW_TYPES = frozenset({"CREATE_VIEW", "CREATE_MATERIALIZED_VIEW"})
 DML_TYPES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE"})

@@ -21,7 +21,9 @@ Datasets = Callable[[str, str], Iterable[str]]
 """Returns the datasets of a project that are in a location."""
 
 
-def with_datasets(sql: str, project: str, default: str | None, location: str, datasets: Datasets) -> str:
+def with_datasets(
+    sql: str, project: str, default: str | None, location: str, datasets: Datasets, others: Iterable[str] = ()
+) -> str:
     """Return GoogleSQL in which every view is of a dataset: that of a region is a query of the views of its datasets.
 
     Args:
@@ -30,6 +32,7 @@ def with_datasets(sql: str, project: str, default: str | None, location: str, da
         default: The dataset of names without one (``project.dataset`` or ``dataset``), or None.
         location: The location of the job.
         datasets: Finds the datasets of a region.
+        others: The names of further views, which are replaced before.
 
     Raises:
         NotFound: BigQuery does not have a view.
@@ -51,7 +54,7 @@ def with_datasets(sql: str, project: str, default: str | None, location: str, da
             if parts[-1].upper() == _NOWHERE:
                 owner = "" if len(parts) > 3 else f"{project}:"
                 raise NotFound(f"Not found: Table {owner}{'.'.join(parts)} was not found in location {location}")
-            query = _query(parts, project, default, datasets)
+            query = _query(parts, project, default, datasets, others)
             if query:
                 edits.append((first.start, found[index - 1].end, query))
     for start, end, query in reversed(edits):
@@ -59,11 +62,11 @@ def with_datasets(sql: str, project: str, default: str | None, location: str, da
     return sql
 
 
-def _query(parts: tuple[str, ...], project: str, default: str | None, datasets: Datasets) -> str:
+def _query(parts: tuple[str, ...], project: str, default: str | None, datasets: Datasets, others: Iterable[str]) -> str:
     """Return the query in place of a view; empty if the view remains."""
     view = parts[-1].upper()
     if view not in OF_PROJECTS | OF_DATASETS:
-        views = ", ".join(sorted(OF_PROJECTS | OF_DATASETS))
+        views = ", ".join(sorted({*OF_PROJECTS, *OF_DATASETS, *others}))
         raise QueryError(
             f"INFORMATION_SCHEMA.{view} is not supported by the local BigQuery, which has {views}",
             reason="notImplemented",

@@ -1,0 +1,200 @@
+"""The rows of the views about tables, columns, keys, routines and datasets.
+
+https://cloud.google.com/bigquery/docs/information-schema-intro
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bqemulator.catalog.models import DatasetMeta, RoutineMeta, TableMeta
+
+from localcloud.bigquery.base.schema import Field
+from localcloud.bigquery.job.jobs import milliseconds
+from localcloud.bigquery.sql.checks.assigned_types import shown_type
+from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.field_settings import rest_fields
+from localcloud.bigquery.tables.keys import keys_of
+from localcloud.bigquery.tables.sizes import Sizes
+
+Row = dict[str, Any]
+# https://cloud.google.com/bigquery/docs/information-schema-tables (the numbers of `type` in __TABLES__)
+_TYPE_NUMBERS = {"TABLE": 1, "CLONE": 1, "SNAPSHOT": 1, "VIEW": 2, "EXTERNAL": 3, "MATERIALIZED_VIEW": 2}
+_TYPE_NAMES = {"TABLE": "BASE TABLE", "MATERIALIZED_VIEW": "MATERIALIZED VIEW"}
+_DAY_MS = 24 * 60 * 60 * 1000
+
+
+def name_of(table: TableMeta) -> TableName:
+    """Return the name of a table."""
+    return TableName(table.project_id, table.dataset_id, table.table_id)
+
+
+def table_rows(view: str, table: TableMeta, destinations: Destinations) -> Iterator[Row]:
+    """Yield the rows of a view about tables for one table."""
+    match view:
+        case "COLUMN_FIELD_PATHS":
+            for field in rest_fields(table):
+                yield from _paths(_names(table) | {"column_name": field["name"]}, field, "")
+        case "TABLE_CONSTRAINTS" | "KEY_COLUMN_USAGE" | "CONSTRAINT_COLUMN_USAGE":
+            yield from _key_rows(view, table, destinations)
+        case "TABLE_STORAGE":
+            if table.table_type != "VIEW":
+                yield _storage(table, destinations)
+        case _:
+            yield _summary(table, destinations)
+
+
+def _names(table: TableMeta) -> Row:
+    return {"table_catalog": table.project_id, "table_schema": table.dataset_id, "table_name": table.table_id}
+
+
+def _paths(names: Row, field: Field, before: str) -> Iterator[Row]:
+    path = before + field["name"]
+    yield names | {
+        "field_path": path,
+        "data_type": shown_type(field),
+        "description": field.get("description"),
+        "collation_name": "NULL",
+    }
+    for inner in field.get("fields") or ():
+        yield from _paths(names, inner, f"{path}.")
+
+
+def _key_rows(view: str, table: TableMeta, destinations: Destinations) -> Iterator[Row]:
+    keys = keys_of(destinations.engine, name_of(table))
+    constraint = {"constraint_catalog": table.project_id, "constraint_schema": table.dataset_id}
+    found: list[tuple[str, str, Sequence[str], TableName, Sequence[str]]] = []
+    if keys.primary:
+        found.append(("pk$", "PRIMARY KEY", keys.primary, name_of(table), keys.primary))
+    found += [(key.name, "FOREIGN KEY", key.columns, key.table, key.referenced) for key in keys.foreign]
+    for name, kind, columns, other, referenced in found:
+        named = constraint | {"constraint_name": f"{table.table_id}.{name}"}
+        if view == "TABLE_CONSTRAINTS":
+            yield (
+                named
+                | _names(table)
+                | {
+                    "constraint_type": kind,
+                    "is_deferrable": "NO",
+                    "initially_deferred": "NO",
+                    "enforced": "NO",
+                }
+            )
+        elif view == "KEY_COLUMN_USAGE":
+            for position, column in enumerate(columns, 1):
+                yield (
+                    named
+                    | _names(table)
+                    | {
+                        "column_name": column,
+                        "ordinal_position": position,
+                        "position_in_unique_constraint": position if kind == "FOREIGN KEY" else None,
+                    }
+                )
+        else:
+            for column in referenced:
+                yield named | {
+                    "table_catalog": other.project,
+                    "table_schema": other.dataset,
+                    "table_name": other.table,
+                    "column_name": column,
+                }
+
+
+def _summary(table: TableMeta, destinations: Destinations) -> Row:
+    is_view = table.table_type == "VIEW"
+    return {
+        "project_id": table.project_id,
+        "dataset_id": table.dataset_id,
+        "table_id": table.table_id,
+        "creation_time": milliseconds(table.creation_time),
+        "last_modified_time": milliseconds(table.last_modified_time),
+        "row_count": 0 if is_view else destinations.count(name_of(table)),
+        "size_bytes": 0 if is_view else Sizes(destinations.context).table(name_of(table)),
+        "type": _TYPE_NUMBERS.get(table.table_type, 1),
+    }
+
+
+def _storage(table: TableMeta, destinations: Destinations) -> Row:
+    size = Sizes(destinations.context).table(name_of(table))
+    partitioned = table.time_partitioning is not None or table.range_partitioning is not None
+    partitions = (
+        destinations.context.catalog.list_partitions(table.project_id, table.dataset_id, table.table_id)
+        if partitioned
+        else ()
+    )
+    return _names(table) | {
+        "project_id": table.project_id,
+        "creation_time": table.creation_time,
+        "total_rows": destinations.count(name_of(table)),
+        "total_partitions": len(partitions),
+        "total_logical_bytes": size,
+        "active_logical_bytes": size,
+        "long_term_logical_bytes": 0,
+        "storage_last_modified_time": table.last_modified_time,
+        "deleted": False,
+        "table_type": _TYPE_NAMES.get(table.table_type, table.table_type),
+    }
+
+
+def routine_rows(view: str, routine: RoutineMeta) -> Iterator[Row]:
+    """Yield the rows of a view about routines for one routine."""
+    names = {
+        "specific_catalog": routine.project_id,
+        "specific_schema": routine.dataset_id,
+        "specific_name": routine.routine_id,
+    }
+    if view == "ROUTINE_OPTIONS":
+        if routine.description is not None:
+            yield names | _option("description", "STRING", _quoted(routine.description))
+        return
+    if routine.routine_type == "SCALAR_FUNCTION" and routine.return_type is not None:
+        yield names | {"ordinal_position": 0, "is_result": "YES", "data_type": type_text(routine.return_type)}
+    is_procedure = routine.routine_type == "PROCEDURE"
+    for position, argument in enumerate(routine.arguments, 1):
+        yield names | {
+            "ordinal_position": position,
+            "parameter_mode": argument.mode if is_procedure else None,
+            "is_result": "NO",
+            "parameter_name": argument.name,
+            "data_type": "ANY TYPE" if argument.data_type is None else type_text(argument.data_type),
+            "is_aggregate": None if is_procedure else "NO",
+        }
+
+
+def dataset_rows(dataset: DatasetMeta) -> Iterator[Row]:
+    """Yield the options of a dataset."""
+    names = {"catalog_name": dataset.project_id, "schema_name": dataset.dataset_id}
+    yield names | _option("location", "STRING", _quoted(dataset.location))
+    for name, text in (("description", dataset.description), ("friendly_name", dataset.friendly_name)):
+        if text is not None:
+            yield names | _option(name, "STRING", _quoted(text))
+    if dataset.labels:
+        pairs = ", ".join(f"STRUCT({_quoted(key)}, {_quoted(value)})" for key, value in dataset.labels.items())
+        yield names | _option("labels", "ARRAY<STRUCT<STRING, STRING>>", f"[{pairs}]")
+    for name, period in (
+        ("default_table_expiration_days", dataset.default_table_expiration_ms),
+        ("default_partition_expiration_days", dataset.default_partition_expiration_ms),
+    ):
+        if period is not None:
+            yield names | _option(name, "FLOAT64", str(period / _DAY_MS))
+
+
+def _option(name: str, kind: str, value: str) -> Row:
+    return {"option_name": name, "option_type": kind, "option_value": value}
+
+
+def _quoted(text: str) -> str:
+    return '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))
+
+
+def type_text(data_type: dict[str, Any]) -> str:
+    """Return the GoogleSQL type of a REST ``StandardSqlDataType``."""
+    if data_type.get("arrayElementType"):
+        return f"ARRAY<{type_text(data_type['arrayElementType'])}>"
+    if data_type.get("structType"):
+        fields = (f"{each['name']} {type_text(each['type'])}" for each in data_type["structType"]["fields"])
+        return f"STRUCT<{', '.join(fields)}>"
+    return str(data_type["typeKind"])

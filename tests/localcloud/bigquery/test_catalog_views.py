@@ -1,0 +1,84 @@
+"""INFORMATION_SCHEMA and ``__TABLES__`` show what is kept.
+
+https://cloud.google.com/bigquery/docs/information-schema-intro
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from google.api_core import exceptions
+from google.cloud import bigquery
+
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld
+
+
+@pytest.fixture
+def shown(world: BigQueryWorld, dataset: str) -> str:
+    """A dataset with a table, a view, a function and a procedure."""
+    world.rows(
+        f"""
+        CREATE TABLE {dataset}.t (id INT64 OPTIONS (description = 'the id'), r STRUCT<a ARRAY<STRUCT<b DATE>>>,
+            PRIMARY KEY (id) NOT ENFORCED);
+        CREATE TABLE {dataset}.u (k INT64 REFERENCES {dataset}.t (id) NOT ENFORCED);
+        CREATE VIEW {dataset}.v AS SELECT id FROM {dataset}.t;
+        CREATE FUNCTION {dataset}.f(x INT64) RETURNS STRING OPTIONS (description = 'a "function"') AS (CAST(x AS STRING));
+        CREATE PROCEDURE {dataset}.p(OUT y ARRAY<INT64>) BEGIN SET y = [1]; END;
+        INSERT INTO {dataset}.t (id) VALUES (1), (2);
+        ALTER SCHEMA {dataset} SET OPTIONS (labels = [('a', 'b')])"""
+    )
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        ("SELECT table_id, row_count, type FROM {d}.__TABLES__ WHERE table_id != 'titles' ORDER BY table_id",
+            [("t", 2, 1), ("u", 0, 1), ("v", 0, 2)]),
+        ("SELECT COUNT(*), LOGICAL_AND(creation_time > 0) FROM `{p}.{d}.__TABLES_SUMMARY__`", [(4, True)]),
+        ("SELECT field_path, data_type, description FROM {d}.INFORMATION_SCHEMA.COLUMN_FIELD_PATHS WHERE table_name = 't'",
+            [("id", "INT64", "the id"), ("r", "STRUCT<a ARRAY<STRUCT<b DATE>>>", None), ("r.a", "ARRAY<STRUCT<b DATE>>", None),
+                ("r.a.b", "DATE", None)]),
+        ("SELECT constraint_name, constraint_type, enforced FROM {d}.INFORMATION_SCHEMA.TABLE_CONSTRAINTS ORDER BY 1",
+            [("t.pk$", "PRIMARY KEY", "NO"), ("u.fk$1", "FOREIGN KEY", "NO")]),
+        ("SELECT k.column_name, c.table_name, c.column_name FROM {d}.INFORMATION_SCHEMA.KEY_COLUMN_USAGE AS k "
+            "JOIN {d}.INFORMATION_SCHEMA.CONSTRAINT_COLUMN_USAGE AS c USING (constraint_name) ORDER BY 1",
+            [("id", "t", "id"), ("k", "t", "id")]),
+        ("SELECT specific_name, ordinal_position, parameter_mode, parameter_name, data_type "
+            "FROM {d}.INFORMATION_SCHEMA.PARAMETERS ORDER BY 1, 2",
+            [("f", 0, None, None, "STRING"), ("f", 1, None, "x", "INT64"), ("p", 1, "OUT", "y", "ARRAY<INT64>")]),
+        ("SELECT option_value FROM {d}.INFORMATION_SCHEMA.ROUTINE_OPTIONS", [('"a \\"function\\""',)]),
+        ("SELECT option_name, option_value FROM `region-us`.INFORMATION_SCHEMA.SCHEMATA_OPTIONS WHERE schema_name = '{d}'",
+            [("location", '"US"'), ("labels", '[STRUCT("a", "b")]')]),
+        ("SELECT table_name, total_rows FROM `region-us`.INFORMATION_SCHEMA.TABLE_STORAGE WHERE table_schema = '{d}' "
+            "AND total_rows = 2", [("t", 2)]),
+    ],
+)  # fmt: skip
+def test_a_view_shows_the_dataset(world: BigQueryWorld, shown: str, query: str, rows: list[tuple[object, ...]]) -> None:
+    assert world.rows(query.format(d=shown, p=PROJECT)) == rows
+
+
+def test_jobs_are_shown_with_their_statistics(world: BigQueryWorld, dataset: str) -> None:
+    label = uuid.uuid4().hex
+    config = bigquery.QueryJobConfig(labels={"run": label})
+    changed = world.client().query(f"DELETE {dataset}.titles WHERE score < 3", job_config=config)
+    changed.result()
+    failed = world.client().query("SELECT ERROR('x')", job_config=config)
+    with pytest.raises(exceptions.BadRequest):
+        failed.result()
+    assert world.rows(
+        "SELECT job_id, statement_type, dml_statistics.deleted_row_count, error_result.reason, destination_table.table_id "
+        f"FROM `region-us`.INFORMATION_SCHEMA.JOBS, UNNEST(labels) AS l WHERE l.value = '{label}' ORDER BY creation_time"
+    ) == [
+        (changed.job_id, "DELETE", 3, None, "titles"),
+        (failed.job_id, "SELECT", None, "invalidQuery", None),
+    ]
+    running = "SELECT state FROM INFORMATION_SCHEMA.JOBS_BY_USER WHERE job_id = @@current_job_id"
+    assert world.rows(running) == [("RUNNING",)]
+
+
+@pytest.mark.parametrize("view", ["INFORMATION_SCHEMA.TABLES", "INFORMATION_SCHEMA.PARAMETERS", "__TABLES__"])
+def test_a_dataset_that_does_not_exist_is_not_found(world: BigQueryWorld, view: str) -> None:
+    with pytest.raises(exceptions.NotFound, match="Not found: Dataset local-project:nowhere"):
+        world.rows(f"SELECT * FROM nowhere.{view}")

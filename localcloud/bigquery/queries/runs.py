@@ -25,7 +25,7 @@ from localcloud.bigquery.queries.definitions.declared_columns import declared_fi
 from localcloud.bigquery.queries.definitions.model_statements import run_model_statement
 from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
 from localcloud.bigquery.queries.definitions.schemas import run_schema_statement, schema_statement
-from localcloud.bigquery.queries.definitions.table_actions import single_actions
+from localcloud.bigquery.queries.definitions.table_actions import all_or_nothing, single_actions
 from localcloud.bigquery.queries.definitions.table_options import apply_options, changed_options, table_options
 from localcloud.bigquery.queries.definitions.tables import (
     completed,
@@ -166,7 +166,9 @@ class StatementRuns:
             )
         original = read_statement(statements.qualify(sql), project=statements.project)
         statements.checks.check_places(original)
-        outcomes = [self._perform_single(job, each, statements) for each in single_actions(original, statements)]
+        actions = single_actions(original, statements)
+        with all_or_nothing(original, actions, statements):
+            outcomes = [self._perform_single(job, each, statements) for each in actions]
         return outcomes[-1]
 
     def _perform_single(self, job: Job, original: Statement, statements: Statements) -> Outcome:

@@ -59,15 +59,16 @@ def with_settings(table: TableMeta, settings: Mapping[str, Mapping[str, Any]]) -
 
     The setting ``fields`` has the settings of the fields of a STRUCT in the same form.
     """
-    return table.model_copy(update={"schema_": schema_of(_merged(rest_fields(table), settings), table)})
+    return table.model_copy(update={"schema_": schema_of(merged_settings(rest_fields(table), settings), table)})
 
 
-def _merged(fields: Sequence[Field], settings: Mapping[str, Mapping[str, Any]]) -> list[Field]:
+def merged_settings(fields: Sequence[Field], settings: Mapping[str, Mapping[str, Any]]) -> list[Field]:
+    """Return REST fields with settings by their names in lower case, as in ``with_settings``."""
     merged = []
     for f in fields:
         given = dict(settings.get(f["name"].lower(), {}))
         inner = given.pop("fields", None)
-        merged.append(f | given | ({"fields": _merged(f.get("fields") or (), inner)} if inner else {}))
+        merged.append(f | given | ({"fields": merged_settings(f.get("fields") or (), inner)} if inner else {}))
     return merged
 
 
@@ -84,7 +85,7 @@ def kept_settings(column: TableFieldSchema) -> dict[str, Any]:
 
 def with_kept_settings(fields: Sequence[Field], existing: TableMeta) -> list[Field]:
     """Return the REST fields of the columns in the engine with what only the catalog knows of them."""
-    return _merged(fields, {each.name.lower(): kept_settings(each) for each in existing.schema_.fields})
+    return merged_settings(fields, {each.name.lower(): kept_settings(each) for each in existing.schema_.fields})
 
 
 def rest_fields(table: TableMeta) -> list[Field]:

@@ -27,6 +27,7 @@ TEXT = {"name": "s", "type": "STRING", "mode": "NULLABLE", "description": "text"
         ("ALTER COLUMN s DROP DEFAULT", [ID, {name: TEXT[name] for name in TEXT if name != "defaultValueExpression"}]),
         ("RENAME COLUMN s TO t, RENAME COLUMN id TO s", [ID | {"name": "s"}, TEXT | {"name": "t"}]),
         ("SET OPTIONS (description = 'a, b')", [ID, TEXT]),
+        ("ALTER COLUMN id SET DATA TYPE FLOAT64, ALTER COLUMN s SET DATA TYPE STRING", [ID | {"type": "FLOAT"}, TEXT]),
     ],
 )
 @pytest.mark.parametrize("script", [False, True])
@@ -46,17 +47,44 @@ def test_columns_are_changed(
         ("ADD COLUMN n INT64, DROP COLUMN m", "Column not found: m"),
         ("ADD COLUMN n INT64, ADD COLUMN N INT64", "Column already exists: N"),
         ("ALTER COLUMN m DROP DEFAULT", "Column not found: m"),
+        ("ADD COLUMN n INT64, ALTER COLUMN id SET DATA TYPE STRING",
+            r"requires that the existing column type \(INT64\) is assignable to the new type \(STRING\)"),
+        ("DROP COLUMN id, ALTER COLUMN s SET DEFAULT 5", "Column default expression has type INT64"),
+        ("ADD COLUMN n INT64 NOT NULL", r"Cannot add required fields to an existing schema. \(field: n\)"),
+        ("ADD COLUMN n INT64 DEFAULT 5", "ADD COLUMN n cannot have a DEFAULT"),
         (
             "ALTER COLUMN s SET OPTIONS (rounding_mode = 'ROUND_HALF_EVEN')",
             "Option rounding_mode of a column is not supported",
         ),
     ],
-)
+)  # fmt: skip
 def test_wrong_actions_change_nothing(world: BigQueryWorld, dataset: str, change: str, message: str) -> None:
     world.rows(f"CREATE TABLE {dataset}.a (id INT64, s STRING)")
     with pytest.raises(exceptions.GoogleAPICallError, match=message):
         world.rows(f"ALTER TABLE {dataset}.a {change}")
     assert [column.name for column in world.client().get_table(f"{dataset}.a").schema] == ["id", "s"]
+
+
+def test_a_column_with_a_length_gets_a_longer_one_and_none(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(
+        f"CREATE TABLE {dataset}.a (s STRING(2) NOT NULL, n NUMERIC(4, 2), r STRUCT<x INT64>, d DATE) PARTITION BY d"
+    )
+    world.rows(f"INSERT INTO {dataset}.a VALUES ('ab', 12.34, STRUCT(1), '2024-01-01')")
+    world.rows(
+        f"ALTER TABLE {dataset}.a ALTER COLUMN s SET DATA TYPE STRING(4), ALTER COLUMN n SET DATA TYPE NUMERIC(6, 3), "
+        "ALTER COLUMN r SET DATA TYPE STRUCT<x FLOAT64, y STRING>"
+    )
+    world.rows(f"UPDATE {dataset}.a SET s = 'abcd', n = 123.456, r.y = 'z' WHERE TRUE")
+    assert world.rows(f"SELECT s, CAST(n AS STRING), r.x, r.y FROM {dataset}.a") == [("abcd", "123.456", 1.0, "z")]
+    with pytest.raises(exceptions.BadRequest, match="maximum length 4"):
+        world.rows(f"UPDATE {dataset}.a SET s = 'abcde' WHERE TRUE")
+    world.rows(f"ALTER TABLE {dataset}.a ALTER COLUMN s SET DATA TYPE STRING")
+    table = world.call("GET", f"/datasets/{dataset}/tables/a").json()
+    assert table["schema"]["fields"][:2] == [
+        {"name": "s", "type": "STRING", "mode": "REQUIRED"},
+        {"name": "n", "type": "NUMERIC", "mode": "NULLABLE", "precision": "6", "scale": "3"},
+    ]
+    assert table["timePartitioning"] == {"type": "DAY", "field": "d"}
 
 
 def test_a_copy_does_not_change_with_its_source(world: BigQueryWorld, dataset: str) -> None:

@@ -40,7 +40,6 @@ MESSAGES = {
     "SELECT (1 + 2 AS x": 'Syntax error: Expected "," but got keyword AS at [1:15]',
     "CREATE TABLE d.u (a INT64": 'Syntax error: Expected ")" but got end of script at [1:26]',
     "SELECT 'open": "Syntax error: Unclosed string literal at [1:8]",
-    "GRANT SELECT ON TABLE d.t TO 'user:x'": 'This GRANT statement is not supported by the local BigQuery near "GRANT"',
     # Names and types
     "SELECT nope FROM d.t": "Unrecognized name: nope at [1:8]",
     "SELECT NO_SUCH(1)": "Function not found: NO_SUCH at [1:8]",

@@ -16,6 +16,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.ml.statements import Expression, take_options
+from localcloud.bigquery.queries.definitions.column_types import set_column_type
 from localcloud.bigquery.queries.definitions.declared_columns import check_default
 from localcloud.bigquery.queries.definitions.keys import alter_keys
 from localcloud.bigquery.queries.statements import Statements
@@ -33,7 +34,7 @@ _ADDED = re.compile(r"\bADD\s+COLUMN\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<name>`[^`]+`
 
 
 def alter(statement: Statement, statements: Statements) -> bool:
-    """Carry out a statement that renames a table or a column, or changes a column but not its type; return False for any other.
+    """Carry out a statement that renames a table or a column, changes a column, or is about keys; return False for any other.
 
     Raises:
         QueryError: The column does not exist, or an option or the default value is not valid.
@@ -42,7 +43,12 @@ def alter(statement: Statement, statements: Statements) -> bool:
     if statement.target is not None and actions and isinstance(actions[0], exp.AlterRename):
         statements.destinations.rename(statement.target, actions[0].this.name)
         return True
-    return alter_keys(statement, statements) or _change_column(statement, statements)
+    _check_added(statement)
+    return (
+        alter_keys(statement, statements)
+        or set_column_type(statement, statements)
+        or _change_column(statement, statements)
+    )
 
 
 def _change_column(statement: Statement, statements: Statements) -> bool:
@@ -83,6 +89,32 @@ def _change_column(statement: Statement, statements: Statements) -> bool:
     fields = (each.model_copy(update=changes) if each is column else each for each in table.schema_.fields)
     statements.context.catalog.update_table(table.model_copy(update={"schema_": TableSchema(fields=tuple(fields))}))
     return True
+
+
+def _check_added(statement: Statement) -> None:
+    """Raise ``QueryError`` if a statement adds a column that rows of an existing table cannot have."""
+    match = _ADDED.search(statement.sql) if statement.kind == "ALTER_TABLE" else None
+    if match is None:
+        return
+    name, depth = match["name"].strip("`"), 0
+    found = [token for token in tokens(statement.sql) if token.start >= match.end()]
+    for token, following in zip(found, [*found[1:], None], strict=True):
+        if token.kind == "symbol":
+            # Two closing brackets can be one token.
+            depth += sum(token.text.count(each) for each in "(<[") - sum(token.text.count(each) for each in ")>]")
+        if depth:
+            continue
+        if token.is_word("NOT") and following is not None and following.is_word("NULL"):
+            raise QueryError(f"Cannot add required fields to an existing schema. (field: {name})", location="query")
+        if token.is_word("DEFAULT"):
+            raise QueryError(
+                f"ADD COLUMN {name} cannot have a DEFAULT: add the column, then use ALTER COLUMN {name} SET DEFAULT",
+                location="query",
+            )
+        if token.is_word("COLLATE"):
+            raise QueryError(
+                "COLLATE of a column is not supported by the local BigQuery", reason="notImplemented", location="query"
+            )
 
 
 def added_settings(statement: Statement) -> dict[str, dict[str, object]]:

@@ -6,11 +6,14 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-la
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement, read_statement
 from localcloud.bigquery.sql.reading.tokens import tokens
+from localcloud.bigquery.tables.context import NEVER
 
 _FIRST_WORDS = ("ADD", "ALTER", "DROP", "RENAME", "SET")
 _COLUMN = re.compile(
@@ -42,6 +45,23 @@ def single_actions(statement: Statement, statements: Statements) -> list[Stateme
     actions = [sql[start:end] for (_, start), end in zip(places, ends, strict=True)]
     _check(actions, statement, statements)
     return [read_statement(f"{head}{action}", project=statements.project) for action in actions]
+
+
+@contextmanager
+def all_or_nothing(statement: Statement, actions: list[Statement], statements: Statements) -> Iterator[None]:
+    """Undo the actions of a statement in the ``with`` block if one of them fails."""
+    existing = None if statement.target is None else statements.destinations.get(statement.target)
+    if len(actions) < 2 or existing is None or statements.engine.in_transaction:
+        yield
+        return
+    try:
+        with statements.engine.transaction():
+            yield
+    except BaseException:
+        statements.context.catalog.update_table(
+            existing.model_copy(update={"expiration_time": existing.expiration_time or NEVER})
+        )
+        raise
 
 
 def _check(actions: list[str], statement: Statement, statements: Statements) -> None:

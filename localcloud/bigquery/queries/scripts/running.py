@@ -26,7 +26,7 @@ from localcloud.bigquery.queries.definitions.copied_tables import copied_table, 
 from localcloud.bigquery.queries.definitions.model_statements import run_model_statement
 from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
 from localcloud.bigquery.queries.definitions.schemas import run_schema_statement, schema_statement
-from localcloud.bigquery.queries.definitions.table_actions import single_actions
+from localcloud.bigquery.queries.definitions.table_actions import all_or_nothing, single_actions
 from localcloud.bigquery.queries.definitions.table_options import apply_options, changed_options, table_options
 from localcloud.bigquery.queries.definitions.tables import (
     completed,
@@ -126,8 +126,10 @@ class Script(ProcedureScript):
             create_copied_table(copied, statements)
             self._final_table = None
             return
-        for each in single_actions(original, statements):
-            await self._exec_single(each)
+        actions = single_actions(original, statements)
+        with all_or_nothing(original, actions, statements):
+            for each in actions:
+                await self._exec_single(each)
 
     async def _exec_single(self, statement: Statement) -> None:
         """Run a statement with one action that is not about a model."""

@@ -99,9 +99,11 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
     ),
     "JobConfigurationTableCopy": RequestFields(
         "copy job",
-        _names("createDisposition destinationTable operationType sourceTable sourceTables writeDisposition"),
+        _names(
+            "createDisposition destinationExpirationTime destinationTable operationType sourceTable sourceTables"
+            " writeDisposition"
+        ),
         {"destinationEncryptionConfiguration": _ENCRYPTED},
-        _refused("destinationExpirationTime"),
     ),
     "QueryRequest": RequestFields(
         "jobs.query",
@@ -147,12 +149,12 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
     "Table": RequestFields(
         "table",
         _names(
-            "clustering description expirationTime externalDataConfiguration friendlyName labels rangePartitioning"
-            " requirePartitionFilter schema tableConstraints tableReference timePartitioning view"
+            "clustering description expirationTime externalDataConfiguration friendlyName labels materializedView"
+            " rangePartitioning requirePartitionFilter schema tableConstraints tableReference timePartitioning view"
         ),
         {"encryptionConfiguration": _ENCRYPTED, "kind": "the service sets it", "maxStaleness": "there is no cache"},
         _refused(
-            "biglakeConfiguration defaultCollation externalCatalogTableOptions materializedView model partitionDefinition"
+            "biglakeConfiguration defaultCollation externalCatalogTableOptions model partitionDefinition"
             " resourceTags tableReplicationInfo"
         )
         | {"defaultRoundingMode": _ROUNDING, "managedTableType": ("MANAGED_TABLE_TYPE_UNSPECIFIED", "NATIVE")},
@@ -169,6 +171,12 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
         _names("query"),
         {"useExplicitColumnNames": "the query has the names"},
         _refused("foreignDefinitions privacyPolicy useLegacySql userDefinedFunctionResources"),
+    ),
+    "MaterializedViewDefinition": RequestFields(
+        "materialized view",
+        _names("query"),
+        dict.fromkeys(("enableRefresh", "refreshIntervalMs"), "its rows are always current"),
+        _refused("allowNonIncrementalDefinition maxStaleness"),
     ),
     "ExternalDataConfiguration": RequestFields(
         "external table",
@@ -200,7 +208,11 @@ WITHIN: Mapping[str, Mapping[str, str]] = {
     },
     "JobConfigurationLoad": {"parquetOptions": "ParquetOptions"},
     "QueryRequest": {"formatOptions": "DataFormatOptions"},
-    "Table": {"externalDataConfiguration": "ExternalDataConfiguration", "view": "ViewDefinition"},
+    "Table": {
+        "externalDataConfiguration": "ExternalDataConfiguration",
+        "materializedView": "MaterializedViewDefinition",
+        "view": "ViewDefinition",
+    },
 }
 """The fields that are checked too, and their schemas."""
 

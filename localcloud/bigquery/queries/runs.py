@@ -61,6 +61,7 @@ from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Cancelled
+from localcloud.bigquery.tables.files.csv_records import delimiter_of
 from localcloud.bigquery.tables.files.exporting import Export, export
 from localcloud.bigquery.tables.results import (
     NO_ROWS,
@@ -326,7 +327,7 @@ class StatementRuns:
         options = request.options
         if options.uri.count("*") != 1:
             raise QueryError("Option 'uri' value must be a wild card URI.", location="query")
-        delimiter = options.field_delimiter or ","
+        delimiter = delimiter_of({"fieldDelimiter": options.field_delimiter}) or ","
         target = Export(options.uri, options.format, options.compression, options.header, delimiter, options.overwrite)
         with _query_errors(original.sql, duckdb_sql, statements.location):
             rows = export(self._engine, self._store, bound, values, target, statements.check_calls)

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import duckdb
-from bqemulator.api.routes.tables import _table_to_rest
-from bqemulator.jobs.executor import execute_copy_job
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.job.jobs import Job
+from localcloud.bigquery.queries.files.copies import Copies
 from localcloud.bigquery.queries.files.loads import Loads
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.reading.statement import TableName
-from localcloud.bigquery.sql.tables.partition_clauses import layout_of
-from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
 from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.dispositions import Disposition, Source
-from localcloud.bigquery.tables.engine import Engine, complete
+from localcloud.bigquery.tables.dispositions import Disposition
+from localcloud.bigquery.tables.engine import Engine
+from localcloud.bigquery.tables.files.csv_records import delimiter_of
 from localcloud.bigquery.tables.files.exporting import Export, export
 from localcloud.bigquery.tables.partitions import VISIBLE_COLUMNS, Partitions, split_decorator
-from localcloud.bigquery.tables.row_access import check_all_rows, sees_all_rows
+from localcloud.bigquery.tables.row_access import sees_all_rows
 from localcloud.storage.objects.store import ObjectStore
 
 
@@ -33,6 +29,7 @@ class TransferJobs:
     def __init__(self, destinations: Destinations, store: ObjectStore, queries: QueryJobs) -> None:
         """Create the runner; ``queries`` exports and copies models."""
         self._loads = Loads(destinations, store)
+        self._copies = Copies(destinations, self._rows_of)
         self._destinations = destinations
         self._queries = queries
         self._engine: Engine = destinations.engine
@@ -85,7 +82,7 @@ class TransferJobs:
             (options.get("destinationFormat") or "CSV").upper(),
             options.get("compression"),
             options.get("printHeader", True),
-            options.get("fieldDelimiter") or ",",
+            delimiter_of(options) or ",",
         )
         try:
             export(self._engine, self._store, rows, None, target)
@@ -105,6 +102,11 @@ class TransferJobs:
         existing = self._destinations.get(table)
         if existing is None:
             raise NotFound(f"Not found: Table {name} was not found in location {location}")
+        if existing.table_type in ("VIEW", "MATERIALIZED_VIEW"):
+            raise QueryError(
+                f"{table} is not allowed for this operation because it is currently a {existing.table_type}.",
+                reason="invalid",
+            )
         if partition is None:
             return f"SELECT {columns} FROM {table.quoted}"
         partitions = Partitions.of(existing)
@@ -124,28 +126,9 @@ class TransferJobs:
         sources = [TableName.of(reference, job.key.project) for reference in references]
         for source in sources:
             self._destinations.reject_external(split_decorator(source)[0])
-        if options.get("operationType", "COPY") not in ("COPY", "OPERATION_TYPE_UNSPECIFIED"):
-            complete(execute_copy_job(job.key.project, job.key.id, job.configuration, self._destinations.context))
-            return
         target = TableName.of(options["destinationTable"], job.key.project)
         replacing = Disposition.of(options).write == "WRITE_TRUNCATE"
-        if len(sources) == 1 and self._queries.copy_model(job, sources[0], target, replacing=replacing):
-            job.statistics = {"copy": {"copiedRows": "0", "copiedLogicalBytes": "0"}}
-            return
-        for source in sources:
-            check_all_rows(self._destinations.context, split_decorator(source)[0], job.user)
-        disposition = Disposition.of(options)
-        sql = " UNION ALL BY NAME ".join(self._rows_of(source, job.key.location) for source in sources)
-        described = [(row[0], row[1]) for row in self._engine.execute(f"DESCRIBE {sql}").fetchall()]
-        first = self._destinations.get(split_decorator(sources[0])[0])
-        fields = tuple(_table_to_rest(first).get("schema", {}).get("fields", [])) if first is not None else ()
-        # The copy of one table has its partitions.
-        partitions = Partitions.of(first) if len(sources) == 1 and "$" not in target.table else None
-        if partitions is not None and self._destinations.get(target) is None:
-            disposition = replace(disposition, layout=layout_of(partitions.layout))
-        timed = partitions is not None and partitions.ingested
-        if timed:
-            sql = self._rows_of(sources[0], job.key.location, columns=f"{VISIBLE_COLUMNS}, {quote(PARTITION_TIME)}")
-        copied = Source(sql, None, tuple(described), fields or None, timed=timed)
-        rows = self._destinations.write(target, copied, disposition, location=job.key.location)
+        rows = 0
+        if not (len(sources) == 1 and self._queries.copy_model(job, sources[0], target, replacing=replacing)):
+            rows = self._copies.copy(job, sources, target, options)
         job.statistics = {"copy": {"copiedRows": str(rows), "copiedLogicalBytes": "0"}}

@@ -176,6 +176,9 @@ class Delegate:
                 body.pop(key)
             body["view"] = {"query": meta.view_query or "", "useLegacySql": False}
             return
+        if meta.table_type == "MATERIALIZED_VIEW":
+            view = self._context.catalog.get_materialized_view(name.project, name.dataset, name.table)
+            body["materializedView"] = {"query": view.view_query if view is not None else ""}
         complete_resource(body, meta)
         constraints = keys_of(engine_of(self._context), name).resource()
         if constraints:

@@ -113,3 +113,14 @@ async def read_call(scope: Scope, receive: Receive) -> Call:
     for name, value in pairs:
         repeated.setdefault(name, []).append(value)
     return Call(scope["method"], scope["path"], dict(pairs), headers, content, repeated)
+
+
+def check_etag(call: Call, etag: str) -> None:
+    """Reject a change of a resource that has changed since the caller read it.
+
+    Raises:
+        QueryError: The header ``If-Match`` has another entity tag than the resource.
+    """
+    expected = call.headers.get("if-match", "*")
+    if expected not in ("*", etag):
+        raise QueryError("Precondition check failed.", reason="conditionNotMet", status=412)

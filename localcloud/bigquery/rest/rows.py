@@ -5,6 +5,7 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/list
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -25,6 +26,8 @@ _WHOLE: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.ChunkedArray], l
     (pa.types.is_floating, lambda column: [_float(value) for value in column.to_pylist()]),
     (pa.types.is_decimal, lambda column: [None if value is None else _decimal(value) for value in column.to_pylist()]),
 )
+# The engine writes POINT (1 2) for POINT(1 2).
+_SPACE_IN_SHAPE = re.compile(r"(?<=[A-Z]) (?=\()")
 _NAMES_OF_FLOATS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
@@ -47,6 +50,8 @@ def _cells(table: pa.Table, int64_timestamps: bool) -> list[Any]:
         if is_kind(kind):
             return write(table.column(0))
     cells = [row["f"][0]["v"] for row in arrow_table_to_bq_rows(table)]
+    if (table.schema.field(0).metadata or {}).get(b"bqemu.duckdb_type") == b"GEOMETRY":
+        return [None if cell is None else _SPACE_IN_SHAPE.sub("", cell) for cell in cells]
     if pa.types.is_timestamp(kind) and kind.tz and not int64_timestamps:
         return [None if cell is None else seconds(int(cell)) for cell in cells]
     return cells

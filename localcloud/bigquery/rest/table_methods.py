@@ -30,20 +30,21 @@ from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.definitions.keys import check_keys
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.rest.delegate import Delegate
-from localcloud.bigquery.rest.messages import Call, Response
+from localcloud.bigquery.rest.messages import Call, Response, check_etag
 from localcloud.bigquery.rest.row_methods import PARTITIONS_SUMMARY, SUMMARY_COLUMNS, note_change, partitions_of
+from localcloud.bigquery.running.service import check_labels
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.statement import TableName
-from localcloud.bigquery.sql.tables.pseudo_columns import check_column_name
 from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.field_settings import definitions, has_settings, schema_of
 from localcloud.bigquery.tables.keys import Keys, set_keys
-from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest, split_decorator
+from localcloud.bigquery.tables.partitions import Partitions, complete_list_item, layout_of_rest, split_decorator
 from localcloud.bigquery.tables.results import AnonymousTables
-from localcloud.bigquery.tables.schema_checks import check_layout, updated_schema
+from localcloud.bigquery.tables.schema_checks import check_fields, check_layout, updated_schema
 from localcloud.bigquery.tables.widening import widen
 
+_CHANGEABLE = ("TABLE", "CLONE")
 _UPDATES = frozenset({"ALLOW_FIELD_ADDITION", "ALLOW_FIELD_RELAXATION"})
 _SERVICE = "bigquery-service"
 
@@ -90,6 +91,9 @@ class TableMethods:
     def insert_dataset(self, call: Call, names: dict[str, str]) -> Response:
         """Create or change a dataset. Raises ``QueryError`` if a field is not supported."""
         check_request("Dataset", canonical(call.json(), "Dataset"))
+        existing = self._catalog.get_dataset(names["project"], names.get("dataset", ""))
+        if existing is not None:
+            check_etag(call, existing.etag)
         return self._delegate.respond_now(call)
 
     def delete_dataset(self, call: Call, names: dict[str, str]) -> Response:
@@ -114,7 +118,12 @@ class TableMethods:
     def list_tables(self, call: Call, names: dict[str, str]) -> Response:
         """Return the tables of a dataset. Raises ``NotFound`` if the dataset does not exist."""
         self._check_dataset(names["project"], names["dataset"])
-        return self._delegate.respond_now(call)
+        response = self._delegate.respond_now(call)
+        for item in response.body.get("tables") or []:
+            table = self._destinations.get(TableName.of(item["tableReference"], names["project"]))
+            if table is not None:
+                complete_list_item(item, table)
+        return response
 
     def insert_table(self, call: Call, names: dict[str, str]) -> Response:
         """Create a table or a view. Raises ``QueryError`` if it exists, or if a field is not supported."""
@@ -129,9 +138,14 @@ class TableMethods:
         if (body.get("view") or {}).get("query"):
             self._define_view(name, body["view"])
             return self._described(call, name, body)
+        if body.get("materializedView"):
+            self._define_materialized_view(name, body["materializedView"])
+            described = {"description": body.get("description"), "friendly_name": body.get("friendlyName")}
+            self._catalog.update_table(self._table(name).model_copy(update=described))
+            self._keep_expiry(name, body)
+            self._keep_labels(name, body)
+            return self._get(call, name)
         layout = layout_of_rest(body, None)
-        for f in (body.get("schema") or {}).get("fields") or []:
-            check_column_name(str(f.get("name")))
         check_layout(body, (body.get("schema") or {}).get("fields") or [])
         external = body.get("externalDataConfiguration")
         if external:
@@ -157,21 +171,20 @@ class TableMethods:
     def update_table(self, call: Call, names: dict[str, str]) -> Response:
         """Change a table, and its columns in DuckDB. Raises ``QueryError`` if the schema can't be changed so."""
         name = TableName(names["project"], names["dataset"], names["table"])
-        existing = self._destinations.get(name)
-        if existing is None:
-            raise NotFound(f"Not found: Table {name}")
-        body = _table_body(call)
+        existing = self._table(name)
+        body = _table_body(call, nulls=True)
+        check_etag(call, existing.etag)
         layout = _changed_layout(name, body, existing)
         keys = Keys.of(body.get("tableConstraints") or {}, name.project)
         check_keys(keys, existing.schema_.fields, self._destinations)
         fields = (body.get("schema") or {}).get("fields")
         if (body.get("view") or {}).get("query"):
             self._define_view(name, body["view"])
-        elif fields and existing.table_type == "TABLE":
+        elif fields and existing.table_type in _CHANGEABLE:
             with self._destinations.writing(name):
                 self._change_columns(name, _table_to_rest(existing).get("schema", {}).get("fields", []), fields)
         response = self._described(call, name, body)
-        if existing.table_type != "TABLE" or response.status >= 300:
+        if existing.table_type not in _CHANGEABLE or response.status >= 300:
             return response
         self._destinations.set_layout(name, layout)
         if "tableConstraints" in body:
@@ -217,12 +230,23 @@ class TableMethods:
         response.body["numRows"] = str(self._destinations.count(name, partition))
         return response
 
+    def _table(self, name: TableName) -> TableMeta:
+        existing = self._destinations.get(name)
+        if existing is None:
+            raise NotFound(f"Not found: Table {name}")
+        return existing
+
     def _check_dataset(self, project: str, dataset: str) -> None:
         if self._catalog.get_dataset(project, dataset) is None:
             raise NotFound(f"Not found: Dataset {project}:{dataset}")
 
     def _define_view(self, name: TableName, view: dict[str, Any]) -> None:
         self._run(name, f"CREATE OR REPLACE VIEW {name.sql} AS {view['query']}")
+
+    def _define_materialized_view(self, name: TableName, view: dict[str, Any]) -> None:
+        if not view.get("query"):
+            raise QueryError("Required parameter is missing: materializedView.query", reason="required")
+        self._run(name, f"CREATE MATERIALIZED VIEW {name.sql} AS {view['query']}")
 
     def _define_object_table(self, name: TableName, external: dict[str, Any]) -> None:
         if not external.get("objectMetadata"):
@@ -264,13 +288,15 @@ class TableMethods:
     def _described(self, call: Call, name: TableName, body: dict[str, Any]) -> Response:
         """Pass the other fields of a table resource to bqemulator, and return the table."""
         path = f"/bigquery/v2/projects/{name.project}/datasets/{name.dataset}/tables/{name.table}"
-        content = call.content
+        content = {key: value for key, value in call.json().items() if key != "labels"}
         if (body.get("view") or {}).get("query"):
             # bqemulator inlines this text in queries that read the view.
-            view = body["view"] | {"query": plain_literals(body["view"]["query"])}
-            content = json.dumps({**call.json(), "view": view}).encode()
-        response = self._delegate.respond_now(replace(call, method="PATCH", path=path, content=content))
+            content["view"] = body["view"] | {"query": plain_literals(body["view"]["query"])}
+        response = self._delegate.respond_now(
+            replace(call, method="PATCH", path=path, content=json.dumps(content).encode())
+        )
         self._keep_expiry(name, body)
+        self._keep_labels(name, body)
         return self._get(call, name) if response.status < 300 else response
 
     def _keep_expiry(self, name: TableName, body: dict[str, Any]) -> None:
@@ -280,16 +306,35 @@ class TableMethods:
             moment = datetime.fromtimestamp(given / 1000, UTC) if given else NEVER
             self._catalog.update_table(existing.model_copy(update={"expiration_time": moment}))
 
+    def _keep_labels(self, name: TableName, body: dict[str, Any]) -> None:
+        """Change labels. In a patch, a label with the value null is removed, and all are if ``labels`` is null."""
+        existing = self._destinations.get(name)
+        if existing is not None and "labels" in body:
+            changed = existing.labels | body["labels"] if body["labels"] else {}
+            labels = {key: value for key, value in changed.items() if value is not None}
+            check_labels(labels)
+            self._catalog.update_table(existing.model_copy(update={"labels": labels}))
+
     def _get(self, call: Call, name: TableName) -> Response:
         path = f"/bigquery/v2/projects/{name.project}/datasets/{name.dataset}/tables/{name.table}"
         return self._delegate.respond_now(replace(call, method="GET", path=path, content=b""))
 
 
-def _table_body(call: Call) -> dict[str, Any]:
-    """Return the table in a request. Raises ``QueryError`` if it has a field that is not carried out."""
-    body: dict[str, Any] = canonical(call.json(), "Table")
+def _table_body(call: Call, *, nulls: bool = False) -> dict[str, Any]:
+    """Return the table in a request.
+
+    Args:
+        call: The request.
+        nulls: Whether to keep nulls, which remove what they are the value of.
+
+    Raises:
+        QueryError: It has a field that is not carried out, or a schema that is not valid.
+    """
+    body: dict[str, Any] = canonical(call.json(), "Table", nulls=nulls)
     check_request("Table", body)
-    check_columns((body.get("schema") or {}).get("fields"))
+    fields = (body.get("schema") or {}).get("fields") or []
+    check_columns(fields)
+    check_fields(fields)
     return body
 
 

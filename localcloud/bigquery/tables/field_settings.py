@@ -90,7 +90,7 @@ def with_kept_settings(fields: Sequence[Field], existing: TableMeta) -> list[Fie
 
 def rest_fields(table: TableMeta) -> list[Field]:
     """Return the REST fields of a table, with the settings of its columns."""
-    fields = [dict(f) for f in _table_to_rest(table).get("schema", {}).get("fields", [])]
+    fields = _with_legacy_types(_table_to_rest(table).get("schema", {}).get("fields", []))
     _add_settings(fields, table.schema_.fields)
     return fields
 
@@ -102,6 +102,14 @@ def _add_settings(fields: Sequence[Field], columns: Sequence[TableFieldSchema]) 
             if value is not None:
                 f[name] = str(value)
         _add_settings(f.get("fields") or (), stored.fields)
+
+
+def _with_legacy_types(fields: Sequence[Field]) -> list[Field]:
+    """Return fields with the type names of REST resources: INTEGER for INT64."""
+    return [
+        f | {"type": legacy_type(f["type"])} | ({"fields": _with_legacy_types(f["fields"])} if f.get("fields") else {})
+        for f in fields
+    ]
 
 
 def has_settings(fields: Sequence[Field]) -> bool:

@@ -233,7 +233,16 @@ def _range_of_rest(given: Mapping[str, Any]) -> RangePartitioning:
 
 
 def complete_resource(body: dict[str, Any], table: TableMeta) -> None:
-    """Correct the partitioning in a REST table resource of bqemulator, which knows no integer ranges."""
+    """Add to a REST table resource of bqemulator what it does not know: integer ranges, snapshots and clones."""
+    if table.table_type in ("SNAPSHOT", "CLONE") and table.base_table:
+        project, dataset, base = table.base_table.split(".", 2)
+        kind = table.table_type.lower()
+        body[f"{kind}Definition"] = {
+            "baseTableReference": {"projectId": project, "datasetId": dataset, "tableId": base},
+            f"{kind}Time": f"{table.snapshot_time or table.creation_time:%Y-%m-%dT%H:%M:%S.%fZ}",
+        }
+        # https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#Table (type)
+        body["type"] = "SNAPSHOT" if kind == "snapshot" else "TABLE"
     if table.range_partitioning is not None:
         found = table.range_partitioning
         body.pop("timePartitioning", None)
@@ -243,6 +252,18 @@ def complete_resource(body: dict[str, Any], table: TableMeta) -> None:
         }
     if requires_filter(table):
         body["requirePartitionFilter"] = True
+
+
+def complete_list_item(item: dict[str, Any], table: TableMeta) -> None:
+    """Add the partitioning and the clustering of a table to its entry in a list."""
+    if table.time_partitioning is not None and table.range_partitioning is None:
+        given = table.time_partitioning
+        found = {"type": given.type, "field": given.field, "expirationMs": given.expiration_ms}
+        item["timePartitioning"] = {name: str(value) for name, value in found.items() if value is not None}
+    if table.clustering is not None:
+        item["clustering"] = {"fields": list(table.clustering.fields)}
+    complete_resource(item, table)
+    item.pop("requirePartitionFilter", None)
 
 
 def new_layout(partition: str | None) -> dict[str, Any]:

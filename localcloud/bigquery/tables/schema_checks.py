@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,21 @@ from bqemulator.catalog.models import TableMeta
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field, legacy_type
 from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.sql.tables.pseudo_columns import check_column_name
 from localcloud.bigquery.tables.dispositions import Disposition
 from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest
+
+_LONGEST_NAME = 300
+# https://cloud.google.com/bigquery/docs/schemas#flexible-column-names
+_NOT_IN_NAMES = re.compile(r"[!\"$()*,./;?@\[\\\]^`{}~]")
+_MODES = ("NULLABLE", "REQUIRED", "REPEATED")
+# https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TableFieldSchema (type)
+_TYPES = frozenset(
+    {
+        *("STRING", "BYTES", "INTEGER", "FLOAT", "NUMERIC", "BIGNUMERIC", "BOOLEAN", "DATE", "TIME", "DATETIME"),
+        *("TIMESTAMP", "INTERVAL", "RANGE", "GEOGRAPHY", "JSON", "RECORD"),
+    }
+)
 
 
 def reject_duplicates(columns: Sequence[tuple[str, Any]]) -> None:
@@ -23,6 +37,33 @@ def reject_duplicates(columns: Sequence[tuple[str, Any]]) -> None:
             f"Duplicate column names in the result are not supported when a destination table is present. Found "
             f"duplicate(s): {', '.join(double)}"
         )
+
+
+def check_fields(fields: Sequence[Field], prefix: str = "") -> None:
+    """Reject fields of a schema that no table can have.
+
+    https://cloud.google.com/bigquery/docs/schemas#column_names
+
+    Raises:
+        QueryError: A name, type or mode is not valid, or a record has no fields.
+    """
+    for f in fields:
+        name = str(f.get("name") or "")
+        check_column_name(name)
+        if not 0 < len(name) <= _LONGEST_NAME or _NOT_IN_NAMES.search(name):
+            raise QueryError(
+                f'Invalid field name "{name}". Fields must contain the allowed characters, and be at most 300 characters '
+                "long. For allowed characters, please refer to https://cloud.google.com/bigquery/docs/schemas#column_names",
+                reason="invalid",
+            )
+        kind, mode = legacy_type(str(f.get("type") or "")), str(f.get("mode") or "NULLABLE").upper()
+        if kind not in _TYPES:
+            raise QueryError(f"Invalid value for type: {f.get('type')} is not a valid value", reason="invalid")
+        if mode not in _MODES:
+            raise QueryError(f"Invalid value for mode: {f.get('mode')} is not a valid value", reason="invalid")
+        if kind == "RECORD" and not f.get("fields"):
+            raise QueryError(f"Field {prefix}{name} is type RECORD but has no schema", reason="invalid")
+        check_fields(f.get("fields") or (), f"{prefix}{name}.")
 
 
 def updated_schema(
@@ -84,6 +125,8 @@ def _updated(
                 else f"Invalid schema update. Cannot add fields (field: {path})",
                 reason="invalid",
             )
+        if added.get("mode") == "REQUIRED":
+            raise _mismatch(table, f"Cannot add required fields to an existing schema. (field: {path})")
         fields.append(added | {"mode": "REPEATED" if added.get("mode") == "REPEATED" else "NULLABLE"})
     return fields
 

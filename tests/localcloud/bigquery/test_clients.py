@@ -158,6 +158,46 @@ def test_a_new_column_keeps_the_rows_of_a_table(world: BigQueryWorld, dataset: s
         client.update_table(table, ["schema"])
 
 
+def test_a_patch_removes_what_is_null_and_notices_other_changes(world: BigQueryWorld, dataset: str) -> None:
+    client = world.client()
+    table = client.get_table(f"{dataset}.titles")
+    table.labels, table.expires = {"a": "1", "b": "2"}, datetime(2100, 1, 1, tzinfo=UTC)
+    table = client.update_table(table, ["labels", "expires"])
+    old = client.get_table(table)
+    table.labels, table.expires = {"a": None}, None
+    table = client.update_table(table, ["labels", "expires"])
+    assert (table.labels, table.expires) == ({"b": "2"}, None)
+    with pytest.raises(exceptions.PreconditionFailed):
+        client.update_table(old, ["description"])
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"name": "a!b", "type": "INT64"}, 'Invalid field name "a!b"'),
+        ({"name": "a", "type": "NUMBER"}, "Invalid value for type: NUMBER"),
+        ({"name": "a", "type": "INT64", "mode": "OPTIONAL"}, "Invalid value for mode: OPTIONAL"),
+        ({"name": "a", "type": "RECORD"}, "Field a is type RECORD but has no schema"),
+        ({"name": "q", "type": "INT64", "mode": "REQUIRED"}, "Cannot add required fields to an existing schema"),
+    ],
+)
+def test_fields_that_no_table_can_have_are_refused(
+    world: BigQueryWorld, dataset: str, field: dict[str, str], message: str
+) -> None:
+    known = [{"name": "title", "type": "STRING"}, {"name": "score", "type": "INTEGER"}]
+    path = f"/datasets/{dataset}/tables/titles"
+    answer = world.call("PATCH", path, json={"schema": {"fields": [*known, field]}})
+    assert (answer.status_code, message in answer.json()["error"]["message"]) == (400, True)
+
+
+def test_a_materialized_view_is_created_and_described(world: BigQueryWorld, dataset: str) -> None:
+    view = bigquery.Table(f"{PROJECT}.{dataset}.best")
+    view.mview_query = f"SELECT score, COUNT(*) AS n FROM {dataset}.titles GROUP BY score"
+    assert world.client().create_table(view).table_type == "MATERIALIZED_VIEW"
+    assert world.client().get_table(view.reference).mview_query == view.mview_query
+    assert world.rows(f"SELECT COUNT(*) FROM {dataset}.best") == [(100,)]
+
+
 def test_each_row_that_does_not_fit_has_its_own_error(world: BigQueryWorld, dataset: str) -> None:
     client = world.client()
     rows = [{"title": "good", "score": 1}, {"title": "bad", "score": "x"}, {"title": "odd", "nope": 1}]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import io
 import json
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import fastavro
 import pandas as pd
 import pyarrow as pa
+import pyarrow.orc
 import pyarrow.parquet
 import pytest
 import requests
@@ -211,6 +216,112 @@ def test_extract_jobs_and_export_data_write_objects(world: BigQueryWorld, datase
     job.result()
     assert job.statement_type == "EXPORT_DATA"
     assert world.storage.store.read(BUCKET, f"{dataset}/sql-000000000000.csv") == b"x\n1\n"
+
+
+@pytest.mark.parametrize(
+    ("file_format", "content"),
+    [
+        ("CSV", b"2020-01-01 00:00:00.123 UTC,2020-01-01T01:02:03,1.1,YWI=,POINT(1 2),1-2 3 4:5:6.5\n,,,,,\n"),
+        (
+            "NEWLINE_DELIMITED_JSON",
+            b'{"t":"2020-01-01 00:00:00.123 UTC","d":"2020-01-01T01:02:03","n":"1.1","y":"YWI=","g":"POINT(1 2)",'
+            b'"i":"1-2 3 4:5:6.5"}\n{}\n',
+        ),
+    ],
+)
+def test_exported_texts_are_those_of_bigquery(
+    world: BigQueryWorld, dataset: str, file_format: str, content: bytes
+) -> None:
+    world.rows(
+        f"""CREATE TABLE {dataset}.kinds AS SELECT TIMESTAMP '2020-01-01 00:00:00.123 UTC' AS t,
+        DATETIME '2020-01-01 01:02:03' AS d, NUMERIC '1.1' AS n, b'ab' AS y, ST_GEOGPOINT(1, 2) AS g,
+        INTERVAL '1-2 3 4:5:6.5' YEAR TO SECOND AS i
+        UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL"""
+    )
+    config = bigquery.ExtractJobConfig(destination_format=file_format, print_header=False)
+    world.client().extract_table(f"{dataset}.kinds", f"gs://{BUCKET}/{dataset}/kinds", job_config=config).result()
+    assert world.storage.store.read(BUCKET, f"{dataset}/kinds") == content
+
+
+def test_exported_records_have_integers_as_texts_and_no_nulls(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.nested AS SELECT [1, 2] AS a, STRUCT(NULL AS x, [STRUCT(3 AS q)] AS r) AS s")
+    config = bigquery.ExtractJobConfig(destination_format="NEWLINE_DELIMITED_JSON")
+    world.client().extract_table(f"{dataset}.nested", f"gs://{BUCKET}/{dataset}/nested", job_config=config).result()
+    assert world.storage.store.read(BUCKET, f"{dataset}/nested") == b'{"a":["1","2"],"s":{"r":[{"q":"3"}]}}\n'
+
+
+@pytest.mark.parametrize("compression", ["NONE", "DEFLATE", "SNAPPY"])
+def test_avro_files_are_compressed_as_the_job_says(world: BigQueryWorld, dataset: str, compression: str) -> None:
+    config = bigquery.ExtractJobConfig(destination_format="AVRO", compression=compression)
+    uri = f"gs://{BUCKET}/{dataset}/titles.avro"
+    world.client().extract_table(f"{dataset}.titles", uri, job_config=config).result()
+    codec = {"NONE": b"null"}.get(compression, compression.lower().encode())
+    assert codec in world.storage.store.read(BUCKET, f"{dataset}/titles.avro")[:400]
+    again = bigquery.LoadJobConfig(source_format="AVRO")
+    world.client().load_table_from_uri(uri, f"{dataset}.again", job_config=again).result()
+    assert world.rows(f"SELECT COUNT(*), SUM(score) FROM {dataset}.again") == [(100, 4950)]
+
+
+@pytest.mark.parametrize(
+    ("table", "uri", "options", "message"),
+    [
+        ("titles", "a-*-*.csv", {}, r"Only one '\*' is allowed"),
+        ("titles", "a.csv", {"compression": "SNAPPY"}, "Compression type SNAPPY is not supported for format CSV"),
+        ("seen", "a.csv", {}, "is not allowed for this operation because it is currently a VIEW"),
+    ],
+)
+def test_extract_jobs_that_bigquery_refuses_are_refused(
+    world: BigQueryWorld, dataset: str, table: str, uri: str, options: dict[str, Any], message: str
+) -> None:
+    world.rows(f"CREATE VIEW {dataset}.seen AS SELECT 1 AS a")
+    config = bigquery.ExtractJobConfig(**options)
+    with pytest.raises(exceptions.BadRequest, match=message):
+        world.client().extract_table(f"{dataset}.{table}", f"gs://{BUCKET}/{uri}", job_config=config).result()
+
+
+@pytest.mark.parametrize(
+    ("use_logical_types", "expected"),
+    [(False, (1577836800000000, "1.25")), (True, ("2020-01-01T00:00:00+00:00", "1.25"))],
+)
+def test_logical_types_of_avro_are_used_if_the_job_says_so(
+    world: BigQueryWorld, dataset: str, use_logical_types: bool, expected: tuple[Any, Any]
+) -> None:
+    kinds = {"t": {"type": "long", "logicalType": "timestamp-micros"}}
+    kinds["n"] = {"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}
+    schema = {"type": "record", "name": "row", "fields": [{"name": name, "type": kind} for name, kind in kinds.items()]}
+    content = io.BytesIO()
+    fastavro.writer(content, schema, [{"t": dt.datetime(2020, 1, 1, tzinfo=dt.UTC), "n": Decimal("1.25")}])
+    options = {"source_format": "AVRO", "use_avro_logical_types": use_logical_types}
+    load(world, content.getvalue(), f"{dataset}.loaded", **options)
+    [(moment, number)] = content_of(world, f"{dataset}.loaded")
+    assert (moment.isoformat() if isinstance(moment, dt.datetime) else moment, str(number)) == expected
+
+
+def test_maps_and_orc_files_are_loaded(world: BigQueryWorld, dataset: str) -> None:
+    rows = pa.table({"m": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64()))})
+    content = io.BytesIO()
+    pa.parquet.write_table(rows, content)
+    load(world, content.getvalue(), f"{dataset}.maps", source_format="PARQUET")
+    assert content_of(world, f"{dataset}.maps") == [({"key_value": [{"key": "k", "value": 1}]},)]
+    content = io.BytesIO()
+    pa.orc.write_table(pa.table({"a": [1], "s": ["x"]}), content)
+    load(world, content.getvalue(), f"{dataset}.orc", source_format="ORC")
+    assert content_of(world, f"{dataset}.orc") == [(1, "x")]
+
+
+def test_copies_have_the_description_and_snapshots_their_base(world: BigQueryWorld, dataset: str) -> None:
+    client = world.client()
+    world.rows(f"ALTER TABLE {dataset}.titles SET OPTIONS (description = 'd', labels = [('k', 'v')])")
+    client.copy_table(f"{dataset}.titles", f"{dataset}.copy").result()
+    copy = client.get_table(f"{dataset}.copy")
+    assert (copy.description, copy.labels) == ("d", {"k": "v"})
+    config = bigquery.CopyJobConfig(operation_type="SNAPSHOT", destination_expiration_time="2100-01-01T00:00:00Z")
+    client.copy_table(f"{dataset}.titles", f"{dataset}.kept", job_config=config).result()
+    kept = client.get_table(f"{dataset}.kept")
+    assert (kept.snapshot_definition.base_table_reference.table_id, kept.expires.year) == ("titles", 2100)
+    world.rows(f"CREATE TABLE {dataset}.other AS SELECT TRUE AS score")
+    with pytest.raises(exceptions.BadRequest, match="Field score has changed type"):
+        client.copy_table([f"{dataset}.titles", f"{dataset}.other"], f"{dataset}.both").result()
 
 
 def test_copy_jobs_create_and_append_tables(world: BigQueryWorld, dataset: str) -> None:

@@ -30,6 +30,7 @@ from localcloud.bigquery.tables.files.file_database import file_database
 from localcloud.bigquery.tables.files.loading import FORMATS, TEXT_FORMATS, Files, schema_of
 from localcloud.bigquery.tables.files.text_rows import TextRows
 from localcloud.bigquery.tables.partitions import split_decorator
+from localcloud.bigquery.tables.schema_checks import check_fields
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rules.errors import NotFound as NoObject
 
@@ -172,6 +173,7 @@ class Loads:
         given = schema_of(options)
         known = rest_fields(existing) if existing is not None and existing.schema_.fields else None
         if given is not None:
+            check_fields(given)
             return Files(paths, kind, options, tuple(given))
         if kind not in TEXT_FORMATS:
             return Files(paths, kind, options, None)

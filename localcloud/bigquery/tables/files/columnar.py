@@ -7,18 +7,17 @@ https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-orc#orc_conver
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import quote
+from localcloud.bigquery.tables.files.avro_files import read_schema
 from localcloud.bigquery.tables.files.file_database import FileDatabase, literal
 
-_AVRO = b"Obj\x01"
 _MOST_DIGITS = 38
 # The unit of an Avro type's numbers, and the function of DuckDB's that returns them.
 _RAW: Mapping[str, str] = {
@@ -55,7 +54,7 @@ def columnar_query(kind: str, paths: Sequence[Path], options: Mapping[str, Any],
         _check_parquet(paths)
     else:
         source, logical = "orc_rows", {}
-        database.register(source, _orc_rows(paths))
+        database.create_table(source, _orc_rows(paths))
     parts = []
     for name, found in database.columns(f"SELECT * FROM {source}"):
         value = quote(name)
@@ -86,7 +85,9 @@ def _decimal(name: str, found: str, targets: Sequence[str]) -> str:
         return f"CAST({quote(name)} AS DECIMAL(38, 18))"
     if "STRING" in targets:
         return f"CAST({quote(name)} AS VARCHAR)"
-    return f"CAST({quote(name)} AS DECIMAL(38, 9))"
+    numeric = f"CAST({quote(name)} AS DECIMAL(38, 9))"
+    problem = literal(f"Column {name} has values outside NUMERIC. Set decimalTargetTypes to BIGNUMERIC or STRING.")
+    return f"CASE WHEN {numeric} <> {quote(name)} THEN error({problem}) ELSE {numeric} END"
 
 
 # Parquet and ORC
@@ -132,7 +133,7 @@ def _orc_rows(paths: Sequence[Path]) -> pa.Table:
 
 def _avro_types(path: Path) -> dict[str, dict[str, Any]]:
     """Return the type of each field with a logical type in an Avro file's schema."""
-    schema = read_avro_schema(path)
+    schema = read_schema(path)
     types = {}
     for f in schema.get("fields", ()):
         options = f["type"] if isinstance(f["type"], list) else [f["type"]]
@@ -140,46 +141,6 @@ def _avro_types(path: Path) -> dict[str, dict[str, Any]]:
             if isinstance(each, dict) and each.get("logicalType"):
                 types[f["name"]] = each
     return types
-
-
-def read_avro_schema(path: Path) -> dict[str, Any]:
-    """Return the schema in the header of an Avro file.
-
-    https://avro.apache.org/docs/1.11.1/specification/#object-container-files
-
-    Raises:
-        QueryError: The file is not an Avro file.
-    """
-    with path.open("rb") as content:
-        if content.read(4) != _AVRO:
-            raise QueryError(
-                "Error while reading data, error message: The Apache Avro library failed to parse the header: Invalid data "
-                "file. Magic does not match",
-                reason="invalid",
-            )
-        metadata = dict(_metadata(content))
-    schema: dict[str, Any] = json.loads(metadata[b"avro.schema"])
-    return schema
-
-
-def _metadata(content: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    while entries := _long(content):
-        if entries < 0:
-            entries = -entries
-            _long(content)
-        for _ in range(entries):
-            name = content.read(_long(content))
-            yield name, content.read(_long(content))
-
-
-def _long(content: BinaryIO) -> int:
-    number = shift = 0
-    while byte := content.read(1):
-        number |= (byte[0] & 0x7F) << shift
-        shift += 7
-        if not byte[0] & 0x80:
-            break
-    return (number >> 1) ^ -(number & 1)
 
 
 def _avro_value(value: str, kind: Mapping[str, Any], *, raw: bool) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 import duckdb
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.base.schema import field_of, quote
 from localcloud.bigquery.tables.engine import Engine
+from localcloud.bigquery.tables.files.avro_files import compress
+from localcloud.bigquery.tables.files.exported_values import exported_columns
 from localcloud.bigquery.tables.files.file_database import file_database, literal
 from localcloud.storage.objects.store import ObjectStore
 
@@ -22,8 +23,21 @@ _CONTENT_TYPE = {
     "PARQUET": "application/vnd.apache.parquet",
     "AVRO": "application/octet-stream",
 }
+# https://cloud.google.com/bigquery/docs/exporting-data#export_formats_and_compression_types
+_COMPRESSION = {
+    "CSV": ("GZIP",),
+    "NEWLINE_DELIMITED_JSON": ("GZIP",),
+    "PARQUET": ("SNAPPY", "GZIP", "ZSTD"),
+    "AVRO": ("DEFLATE", "SNAPPY"),
+}
+# Lines of JSON are texts, which no character of a CSV file encloses or divides.
+_WRITERS = {
+    "CSV": "CSV",
+    "NEWLINE_DELIMITED_JSON": "CSV, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\x01'",
+    "PARQUET": "PARQUET",
+    "AVRO": "AVRO",
+}
 _BATCH_ROWS = 16_384
-_TEXT = {"CSV", "NEWLINE_DELIMITED_JSON"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,25 @@ class Export:
     header: bool = True
     delimiter: str = ","
     overwrite: bool = True
+
+    @property
+    def codec(self) -> str | None:
+        """The compression in upper case; None for none."""
+        name = (self.compression or "NONE").upper()
+        return None if name == "NONE" else name
+
+    def check(self) -> None:
+        """Reject a format, compression or URI that BigQuery does not have. Raises ``QueryError``."""
+        if self.format not in _CONTENT_TYPE:
+            raise QueryError(f"Invalid value for destinationFormat: {self.format}", reason="invalid")
+        if self.codec is not None and self.codec not in _COMPRESSION[self.format]:
+            raise QueryError(
+                f"Compression type {self.codec} is not supported for format {self.format}, which has "
+                f"{', '.join(_COMPRESSION[self.format])}.",
+                reason="invalid",
+            )
+        if self.uri.count("*") > 1:
+            raise QueryError(f"Invalid extract destination URI {self.uri}. Only one '*' is allowed.", reason="invalid")
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -82,11 +115,9 @@ def export(
         raise QueryError(
             f"The object gs://{bucket}/{name} exists. Set the option overwrite = true to replace it.", reason="invalid"
         )
-    if target.format not in _CONTENT_TYPE:
-        raise QueryError(f"Invalid value for destinationFormat: {target.format}", reason="invalid")
+    target.check()
     columns = [(row[0], row[1]) for row in engine.execute(f"DESCRIBE {sql}", values).fetchall()]
-    selected = ", ".join(_exported(column, kind, target.format) for column, kind in columns)
-    query = f"SELECT {selected} FROM ({sql})"
+    query = f"SELECT {exported_columns(columns, target.format)} FROM ({sql})"
     written = [(row[0], row[1]) for row in engine.execute(f"DESCRIBE {query}", values).fetchall()]
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         path = Path(folder) / "rows"
@@ -99,42 +130,17 @@ def export(
                 raise
         if check is not None:
             check()
+        if target.format == "AVRO" and target.codec is not None:
+            compress(path, target.codec)
         with path.open("rb") as content:
             store.write(bucket, name, content, content_type=_CONTENT_TYPE[target.format])
     return count
 
 
 def _options(target: Export) -> str:
-    compression = (target.compression or "NONE").upper()
-    options = [f"FORMAT {'JSON' if target.format == 'NEWLINE_DELIMITED_JSON' else target.format}"]
+    options = [f"FORMAT {_WRITERS[target.format]}"]
     if target.format == "CSV":
         options += [f"HEADER {str(target.header).lower()}", f"DELIMITER {literal(target.delimiter)}"]
-    if compression != "NONE" and target.format != "AVRO":
-        options.append(f"COMPRESSION {compression.lower()}")
+    if target.codec is not None and target.format != "AVRO":
+        options.append(f"COMPRESSION {target.codec.lower()}")
     return ", ".join(options)
-
-
-def _exported(column: str, kind: str, file_format: str) -> str:
-    """Return the expression that exports a column.
-
-    https://cloud.google.com/bigquery/docs/exporting-data#export_formats_and_compression_types
-    """
-    name = quote(column)
-    field = field_of(column, kind)
-    if field["type"] == "GEOGRAPHY" and field["mode"] != "REPEATED":
-        return f"{'ST_AsWKB' if file_format == 'PARQUET' else 'ST_AsText'}({name}) AS {name}"
-    if file_format not in _TEXT:
-        return name
-    if field["mode"] == "REPEATED" or field["type"] == "RECORD":
-        if file_format == "CSV":
-            raise QueryError("Operation cannot be performed on a nested schema. Field: " + column, reason="invalid")
-        return name
-    match field["type"]:
-        case "TIMESTAMP":
-            return f"strftime({name}, '%Y-%m-%d %H:%M:%S.%f') || ' UTC' AS {name}"
-        case "BYTES":
-            return f"to_base64({name}) AS {name}"
-        case "INTEGER" if file_format != "CSV":
-            return f"CAST({name} AS VARCHAR) AS {name}"
-        case _:
-            return name

@@ -106,9 +106,10 @@ class FileDatabase:
         for setting in LOCKED_SETTINGS:
             self._connection.execute(f"SET GLOBAL {setting}")
 
-    def register(self, name: str, rows: pa.Table) -> None:
-        """Give the database rows that are no file."""
-        self._connection.register(name, rows)
+    def create_table(self, name: str, rows: pa.Table) -> None:
+        """Give the database a table of rows that it can't read in a file itself."""
+        self._connection.register("given_rows", rows)
+        self._connection.execute(f"CREATE TABLE {quote(name)} AS SELECT * FROM given_rows")
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return another connection to the database."""

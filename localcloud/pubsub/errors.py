@@ -6,6 +6,7 @@ PubSubError
 ├── InvalidArgument     the request can never succeed
 │   └── InvalidAckIds   acknowledgement ids of an exactly-once subscription are not valid
 ├── FailedPrecondition  the request does not fit the resource's current state
+├── Aborted             the resource was changed meanwhile
 ├── Unavailable         the request cannot be served now and may be sent again
 └── Unimplemented       the real service supports this, the local one does not
 
@@ -72,6 +73,13 @@ class InvalidAckIds(InvalidArgument):
             "or the acknowledgement ids were malformed."
         )
         self.reasons = dict.fromkeys(ack_ids, "PERMANENT_FAILURE_INVALID_ACK_ID")
+
+
+class Aborted(PubSubError):
+    """The resource was changed since the caller read it."""
+
+    status = "ABORTED"
+    code = 409
 
 
 class Unavailable(PubSubError):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.pubsub_v1 import types
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
@@ -38,6 +39,7 @@ OPTIONS = [
 
 PUBLISHER = "google.pubsub.v1.Publisher"
 SUBSCRIBER = "google.pubsub.v1.Subscriber"
+POLICIES = "google.iam.v1.IAMPolicy"
 
 # Service, method, type of the request, type of the response, name in Methods.
 UNARY: list[tuple[str, str, Any, Any, str]] = [
@@ -83,11 +85,20 @@ UNARY: list[tuple[str, str, Any, Any, str]] = [
     (SUBSCRIBER, "ModifyAckDeadline", types.ModifyAckDeadlineRequest.pb(), EmptyMessage, "modify_ack_deadline"),
     (SUBSCRIBER, "ModifyPushConfig", types.ModifyPushConfigRequest.pb(), EmptyMessage, "modify_push_config"),
     (SUBSCRIBER, "Seek", types.SeekRequest.pb(), types.SeekResponse.pb(), "seek"),
+    (POLICIES, "GetIamPolicy", iam_policy_pb2.GetIamPolicyRequest, policy_pb2.Policy, "get_iam_policy"),
+    (POLICIES, "SetIamPolicy", iam_policy_pb2.SetIamPolicyRequest, policy_pb2.Policy, "set_iam_policy"),
+    (
+        POLICIES,
+        "TestIamPermissions",
+        iam_policy_pb2.TestIamPermissionsRequest,
+        iam_policy_pb2.TestIamPermissionsResponse,
+        "test_iam_permissions",
+    ),
 ]
 
 
 class GrpcServer:
-    """Serves the Publisher and Subscriber services on one insecure local port."""
+    """Serves the Publisher and Subscriber services, and the policies of their resources, on one insecure local port."""
 
     def __init__(self, methods: Methods, *, port: int = 0, interceptors: Sequence[grpc.ServerInterceptor] = ()) -> None:
         """Bind ``port`` (0: a free one). Raises ``RuntimeError`` if the port is taken."""
@@ -106,7 +117,7 @@ class GrpcServer:
         self._server.stop(grace=0.2).wait(timeout=5)
 
     def _handlers(self) -> list[grpc.GenericRpcHandler]:
-        handlers: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {PUBLISHER: {}, SUBSCRIBER: {}}
+        handlers: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {PUBLISHER: {}, SUBSCRIBER: {}, POLICIES: {}}
         for service, method, request, response, name in UNARY:
             handlers[service][method] = grpc.unary_unary_rpc_method_handler(
                 self._unary(getattr(self._methods, name)),

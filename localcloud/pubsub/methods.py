@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from google.iam.v1 import iam_policy_pb2
 from google.pubsub_v1 import types
 
 from localcloud.pubsub.broker import Broker
@@ -21,6 +22,7 @@ from localcloud.pubsub.errors import (
     InvalidArgument,
 )
 from localcloud.pubsub.names import check_ack_ids, check_name, check_project
+from localcloud.pubsub.policies import Policies, checked_permissions
 from localcloud.pubsub.resources import PushTarget, Subscription, Topic
 from localcloud.pubsub.unsupported import UNSUPPORTED_FIELDS, check_fields, method_refusal
 from localcloud.pubsub.wire import (
@@ -76,6 +78,7 @@ class Methods:
     def __init__(self, broker: Broker) -> None:
         """Serve the topics and subscriptions of ``broker``."""
         self.broker = broker
+        self._policies = Policies()
 
     # Publisher
 
@@ -118,6 +121,7 @@ class Methods:
     def delete_topic(self, request: Any, patience: Patience) -> Any:
         """Delete a topic."""
         self.broker.delete_topic(request.topic)
+        self._policies.forget(request.topic)
         return EmptyMessage()
 
     def detach_subscription(self, request: Any, patience: Patience) -> Any:
@@ -168,6 +172,7 @@ class Methods:
     def delete_subscription(self, request: Any, patience: Patience) -> Any:
         """Delete a subscription."""
         self.broker.delete_subscription(request.subscription)
+        self._policies.forget(request.subscription)
         return EmptyMessage()
 
     def pull(self, request: Any, patience: Patience) -> Any:
@@ -214,6 +219,35 @@ class Methods:
             raise InvalidArgument("No target was specified in the SeekRequest. Specify a time.")
         self.broker.seek(request.subscription, moment_from_wire(request.time))
         return types.SeekResponse.pb()()
+
+    # IAM policies
+
+    def get_iam_policy(self, request: Any, patience: Patience) -> Any:
+        """Return the policy of a topic or subscription."""
+        return self._policies.get(self._governed(request))
+
+    def set_iam_policy(self, request: Any, patience: Patience) -> Any:
+        """Replace the policy of a topic or subscription."""
+        if request.HasField("update_mask") and "bindings" not in request.update_mask.paths:
+            raise method_refusal("SetIamPolicy without bindings in its update_mask")
+        return self._policies.set(self._governed(request), request.policy)
+
+    def test_iam_permissions(self, request: Any, patience: Patience) -> Any:
+        """Return which permissions the caller has on a topic or subscription: all that exist."""
+        self._governed(request)
+        return iam_policy_pb2.TestIamPermissionsResponse(permissions=checked_permissions(request.permissions))
+
+    def _governed(self, request: Any) -> str:
+        """Return the name of the resource of a policy. Raises ``PubSubError`` if it does not exist, or has no policies here."""
+        name: str = request.resource
+        for kind in ("snapshot", "schema"):
+            if f"/{kind}s/" in name:
+                raise method_refusal(f"the policy of the {kind} {name}")
+        if "/subscriptions/" in name:
+            self.broker.subscription(name)
+        else:
+            self.broker.topic(name)
+        return name
 
     def _check_ack_ids(self, request: Any) -> None:
         """Check the acknowledgement ids of a request for a subscription that exists. Raises ``PubSubError``."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from google.iam.v1 import iam_policy_pb2
 from google.protobuf import json_format
 from google.pubsub_v1 import types
 from starlette.concurrency import run_in_threadpool
@@ -42,7 +43,18 @@ ONE_TOPIC = "/v1/projects/{project}/topics/{topic}"
 SUBSCRIPTIONS = "/v1/projects/{project}/subscriptions"
 ONE_SUBSCRIPTION = "/v1/projects/{project}/subscriptions/{subscription}"
 
+_POLICY_BINDINGS = [
+    Binding(verb, f"{resource}:{method}", "resource", request, name)
+    for resource in (ONE_TOPIC, ONE_SUBSCRIPTION)
+    for verb, method, request, name in (
+        ("GET", "getIamPolicy", iam_policy_pb2.GetIamPolicyRequest, "get_iam_policy"),
+        ("POST", "setIamPolicy", iam_policy_pb2.SetIamPolicyRequest, "set_iam_policy"),
+        ("POST", "testIamPermissions", iam_policy_pb2.TestIamPermissionsRequest, "test_iam_permissions"),
+    )
+]
+# Custom methods come first, since the name in a path is any text.
 BINDINGS = [
+    *_POLICY_BINDINGS,
     Binding("POST", f"{ONE_TOPIC}:publish", "topic", types.PublishRequest.pb(), "publish"),
     Binding(
         "GET",
@@ -92,7 +104,6 @@ BINDINGS = [
     Binding("DELETE", ONE_SUBSCRIPTION, "subscription", types.DeleteSubscriptionRequest.pb(), "delete_subscription"),
     Binding("GET", SUBSCRIPTIONS, "project", types.ListSubscriptionsRequest.pb(), "list_subscriptions"),
 ]
-
 # System parameters, which every Google API accepts. They are not fields of a request.
 # https://cloud.google.com/apis/docs/system-parameters
 SYSTEM_PARAMETERS = frozenset({"alt", "$alt", "fields", *KEPT_PARAMETERS})
@@ -152,7 +163,12 @@ def _handler(methods: Methods, binding: Binding) -> Handler:
 
 def _request_message(binding: Binding, call: Call) -> Any:
     """Return the protobuf request of a call, from its query, its body and the name in its path."""
-    fields: dict[str, Any] = {key: value for key, value in call.query.items() if key not in SYSTEM_PARAMETERS}
+    fields: dict[str, Any] = {}
+    for key, value in call.query.items():
+        if key not in SYSTEM_PARAMETERS:
+            # A parameter may name a field of a field: options.requestedPolicyVersion.
+            outer, _, inner = key.partition(".")
+            fields[outer] = {**fields.get(outer, {}), inner: value} if inner else value
     fields |= call.json()
     if isinstance(fields.get("updateMask"), str):
         # Google's APIs accept the names of fields in both forms.

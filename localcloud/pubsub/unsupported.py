@@ -10,8 +10,6 @@ from localcloud.pubsub.errors import Unimplemented
 UNSUPPORTED_METHODS: Mapping[str, str] = {
     "schema": "schemas",
     "snapshot": "snapshots",
-    "iampolicy": "IAM policies (the local cloud checks no permissions)",
-    "iampermissions": "IAM policies (the local cloud checks no permissions)",
 }
 """What methods belong to, by a part of their names in small letters."""
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from localcloud.base.iam import check_binding
 from localcloud.storage.rules.errors import InvalidRequest, NotFound, PreconditionFailed, Required
 from localcloud.storage.rules.resources import PROJECT_NUMBER, Acl, Bucket, StoredObject
 
@@ -227,8 +228,13 @@ def checked_policy(bucket: Bucket, policy: Mapping[str, Any]) -> dict[str, Any]:
     if policy.get("etag") not in (None, "", policy_of(bucket)["etag"]):
         raise PreconditionFailed
     bindings, version = policy.get("bindings", []), policy.get("version", 1)
-    if not isinstance(bindings, list) or not all(_is_binding(binding) for binding in bindings):
-        raise InvalidRequest("Invalid value for field bindings: each has a role and a list of members")
+    if not isinstance(bindings, list):
+        raise InvalidRequest("Invalid value for field bindings: a list is expected")
+    for binding in bindings:
+        try:
+            check_binding(binding)
+        except ValueError as error:
+            raise InvalidRequest(f"Invalid value for field bindings: {error}") from None
     if version not in _VERSIONS:
         raise InvalidRequest(f"Invalid policy version: {version!r} is not one of {_VERSIONS}")
     has_conditions = any(binding.get("condition") for binding in bindings)
@@ -250,12 +256,3 @@ def known_permissions(permissions: Iterable[str]) -> list[str]:
         if not _PERMISSION.fullmatch(permission):
             raise InvalidRequest(f"Invalid permission: {permission!r}")
     return list(permissions)
-
-
-def _is_binding(binding: object) -> bool:
-    return (
-        isinstance(binding, dict)
-        and isinstance(binding.get("role"), str)
-        and isinstance(binding.get("members"), list)
-        and all(isinstance(member, str) for member in binding["members"])
-    )

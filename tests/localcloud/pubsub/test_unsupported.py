@@ -91,13 +91,13 @@ def test_push_without_the_wrapper_is_refused_by_name(subscriber):
 
 def test_methods_that_are_not_here_are_refused_by_name(channel, publisher, subscriber):
     schemas = SchemaServiceClient(transport=SchemaServiceGrpcTransport(channel=channel))
-    policy = iam_policy_pb2.GetIamPolicyRequest(resource=TOPIC)
+    policy = iam_policy_pb2.GetIamPolicyRequest(resource=f"{PROJECT}/snapshots/s")
     for call, name in (
         (lambda: schemas.list_schemas(parent=PROJECT), "schemas"),
         (lambda: subscriber.create_snapshot(name=f"{PROJECT}/snapshots/s", subscription=SUBSCRIPTION), "snapshots"),
         (lambda: subscriber.list_snapshots(project=PROJECT), "snapshots"),
         (lambda: subscriber.seek({"subscription": SUBSCRIPTION, "snapshot": f"{PROJECT}/snapshots/s"}), "snapshots"),
-        (lambda: publisher.get_iam_policy(request=policy), "IAM policies"),
+        (lambda: publisher.get_iam_policy(request=policy), "snapshots"),
     ):
         with pytest.raises(exceptions.MethodNotImplemented, match=name):
             call()

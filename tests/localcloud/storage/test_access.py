@@ -162,3 +162,17 @@ def test_public_access_that_is_prevented_cannot_be_granted(world: StorageWorld) 
 )
 def test_a_wrong_entry_is_refused(world: StorageWorld, body: dict[str, str]) -> None:
     assert world.call("POST", f"/storage/v1/b/{BUCKET}/acl", json=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        {"role": "roles/storage.objectViewer"},
+        {"role": "roles/storage.objectViewer", "members": ["ada"]},
+        {"role": "objectViewer", "members": ["user:ada@example.com"]},
+        {"role": "roles/storage.objectViewer", "members": ["allUsers"], "condition": {"title": "by name"}},
+    ],
+)
+def test_a_binding_that_cannot_be_is_refused(world: StorageWorld, binding: dict[str, object]) -> None:
+    answer = world.call("PUT", f"/storage/v1/b/{BUCKET}/iam", json={"bindings": [binding]})
+    assert (answer.status_code, answer.json()["error"]["errors"][0]["reason"]) == (400, "invalid")

@@ -13,7 +13,9 @@ from localcloud.storage.rules.errors import InvalidRequest, Required
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]*[a-z0-9]")
 _GOOGLE = re.compile(r"g[o0][o0]g(le|1e)|^goog")
 # The form of all locations; a list of their names would be out of date with each new region.
-_LOCATION = re.compile(r"US|EU|ASIA|ASIA\d|EUR\d|NAM\d|[A-Z]+-[A-Z]+\d+")
+# Cloud Storage has no bucket in GLOBAL, the location of the newest models of Vertex AI. It is accepted here, because scripts
+# create their buckets and datasets in the location of their batches.
+_LOCATION = re.compile(r"US|EU|ASIA|ASIA\d|EUR\d|NAM\d|[A-Z]+-[A-Z]+\d+|GLOBAL")
 _IP_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 _LONGEST_BUCKET_LABEL = 63
 _LONGEST_DOTTED_BUCKET = 222

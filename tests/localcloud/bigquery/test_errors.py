@@ -42,6 +42,8 @@ MESSAGES = {
     "SELECT 'open": "Syntax error: Unclosed string literal at [1:8]",
     # Names and types
     "SELECT nope FROM d.t": "Unrecognized name: nope at [1:8]",
+    "SELECT nope.x FROM d.t": "Unrecognized name: nope at [1:8]",
+    "SELECT late + 1, 1 AS late": "Unrecognized name: late at [1:8]",
     "SELECT NO_SUCH(1)": "Function not found: NO_SUCH at [1:8]",
     "SELECT ABS('x')": "No matching signature for function ABS for argument types: STRING",
     "SELECT 'a' + 1": 'Could not cast literal "a" to type DATE at [1:8]',

@@ -21,7 +21,8 @@ from localcloud.bigquery.sql.reading.tokens import position
 from localcloud.storage.rules.errors import StorageError
 
 _MISSING_COLUMN = re.compile(
-    r'Referenced column "(?P<name>[^"]+)" (?:was )?not found|does not have a column named "(?P<of>[^"]+)"'
+    r'Referenced (?:column|table) "(?P<name>[^"]+)" (?:was )?not found|does not have a column named "(?P<of>[^"]+)"'
+    r'|Column "(?P<alias>[^"]+)" referenced that exists in the SELECT clause'
 )
 _MISSING_TABLE = re.compile(r'Table with name "?(?P<table>[^"\s]+?)"? does not exist')
 _MISSING_SCHEMA = re.compile(r'schema "(?P<schema>[^"]+)" does not exist')
@@ -141,7 +142,7 @@ def _from_duckdb(text: str, *, sql: str, duckdb_sql: str | None, location: str) 
             f"Not found: Table {_full_name(match['table'], duckdb_sql)} was not found in location {location}"
         )
     if match := _MISSING_COLUMN.search(text):
-        name = match["name"] or match["of"]
+        name = match["name"] or match["of"] or match["alias"]
         return QueryError(f"Unrecognized name: {name}{_place(name, sql)}", location="query")
     if match := _MISSING_FUNCTION.search(text):
         name = match["name"] or match["of_tables"]

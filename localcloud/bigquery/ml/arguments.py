@@ -20,6 +20,7 @@ from localcloud.bigquery.ml.vectors import SEARCH
 from localcloud.bigquery.sql.reading.tokens import Cursor, position, syntax_error
 from localcloud.gemini.models import ModelTable
 
+_POSITION = re.compile(r" at \[(?P<line>\d+):(?P<column>\d+)\]$")
 IMPORTANCE = "ML.FEATURE_IMPORTANCE"
 TABLE_VALUED = frozenset({"ML.PREDICT", IMPORTANCE, SEARCH, *TABLE_FUNCTIONS, *EMBEDDING_FUNCTIONS})
 
@@ -189,7 +190,23 @@ class CallArguments:
 
     def describe(self, call: Call, query: str) -> list[Column]:
         """Return the columns of the query of an argument. Raises ``QueryError``."""
-        return self._session.describe(self.with_tables(query, call.span.start))
+        described = self.with_tables(query, call.span.start)
+        try:
+            return self._session.describe(described)
+        except QueryError as error:
+            error.message = self._placed(error.message, described, query, call)
+            raise
+
+    def _placed(self, message: str, described: str, query: str, call: Call) -> str:
+        """Return a message with its position in the statement, in place of that in the query of an argument."""
+        found = _POSITION.search(message)
+        if found is None:
+            return message
+        lines = described.splitlines(keepends=True)
+        at = sum(map(len, lines[: int(found["line"]) - 1])) + int(found["column"]) - 1 - described.rfind(query)
+        start = self._sql.find(query, call.span.start)
+        is_inside = start >= 0 and 0 <= at <= len(query)
+        return message[: found.start()] + (f" at {position(self._sql, start + at)}" if is_inside else "")
 
     def with_tables(self, query: str, offset: int) -> str:
         """Return a query, preceded by the common table expressions that are in scope at ``offset``."""

@@ -67,6 +67,8 @@ def test_a_prediction_is_a_relation_of_its_statement(world: MlWorld, sql: str, r
         ("CREATE MATERIALIZED VIEW d.kept AS SELECT id FROM d.predicted", "Materialized view query contains unsupported"),
         ("BEGIN TRANSACTION; DROP MODEL d.m; ROLLBACK TRANSACTION", "DROP_MODEL is not supported in a transaction"),
         ("SELECT * FROM d.of_rows(TABLE d.t)", "d.of_rows: expected 2, got 1"),
+        ("SELECT 1\nFROM ML.PREDICT(MODEL d.m,\n  (SELECT nope AS x))", "Unrecognized name: nope at [3:11]"),
+        ("WITH q AS (SELECT 1 AS x)\nSELECT 1 FROM ML.PREDICT(MODEL d.m,\n(SELECT nope FROM q))", "nope at [3:9]"),
     ],
 )  # fmt: skip
 def test_a_prediction_elsewhere_is_rejected(world: MlWorld, sql: str, message: str) -> None:

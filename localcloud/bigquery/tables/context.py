@@ -54,8 +54,10 @@ from localcloud.bigquery.sql.structs.stars import with_stars
 from localcloud.bigquery.sql.structs.subscripts import MACROS
 from localcloud.bigquery.sql.tables import lengths
 from localcloud.bigquery.sql.tables.pseudo_columns import Ingested, with_pseudo_columns, without_table_suffix
+from localcloud.bigquery.tables import routine_types
 from localcloud.bigquery.tables.engine import LOCKED_SETTINGS, MEMORY, Engine
 from localcloud.bigquery.tables.partitions import Partitions
+from localcloud.bigquery.tables.routine_types import standard
 from localcloud.bigquery.tables.routines import Routines
 
 _M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 128 * 1024
@@ -167,14 +169,14 @@ class Catalog:
         """Create a routine's entry. Raises ``QueryError`` if the routine can't be carried out."""
         check_function(routine)
         with self._lock:
-            created: RoutineMeta = self._repository.create_routine(routine)
+            created: RoutineMeta = self._repository.create_routine(standard(routine))
             return created
 
     def update_routine(self, routine: RoutineMeta) -> RoutineMeta:
         """Replace a routine's entry. Raises ``QueryError`` if the routine can't be carried out."""
         check_function(routine)
         with self._lock:
-            updated: RoutineMeta = self._repository.update_routine(routine)
+            updated: RoutineMeta = self._repository.update_routine(standard(routine))
             return updated
 
     def list_partitions(self, project: str, dataset: str, table: str) -> tuple[PartitionMeta, ...]:
@@ -316,7 +318,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
         time_texts,
     ):
         functions.register(engine.connection)
-    modules = (nan, adjustments, arithmetic, lengths, intervals, rewriting)
+    modules = (routine_types, nan, adjustments, arithmetic, lengths, intervals, rewriting)
     for macro in (*MACROS, *elements.MACROS, *JSON_MACROS, *(macro for module in modules for macro in module.MACROS)):
         engine.execute(macro)
     engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))

@@ -19,6 +19,9 @@ from bqemulator.udf.sql_udf import SQLUDFRuntime, _translate_body
 from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.javascript.functions import JavaScriptFunctions
 from localcloud.bigquery.sql.reading.statement import read_statement
+from localcloud.bigquery.sql.structs.elements import with_elements
+from localcloud.bigquery.sql.structs.shapes import shape_of
+from localcloud.bigquery.tables.routine_types import type_text, typed_call
 
 # Calls of functions of BigQuery ML, or of table functions.
 _CALLS = re.compile(r"\b(?:(?:ML|AI)\s*\.\s*\w+|VECTOR_SEARCH|(?:FROM|JOIN)\s+[\w`.-]+\.[\w`]+)\s*\(", re.IGNORECASE)
@@ -63,9 +66,31 @@ class Routines(UDFRegistry):
 
 
 class _ScalarFunctions(SQLUDFRuntime):
+    """Functions in SQL: one macro for the body, and one that calls it with values of the declared types."""
+
     def materialize(self, routine: RoutineMeta, engine: DuckDBEngine) -> None:
-        body = _translate_body(routine.definition_body, self._translator)
+        parameters = {a.name.lower(): shape_of(kind) for a in routine.arguments if (kind := type_text(a.data_type))}
+        select = with_elements(f"SELECT {routine.definition_body}", lambda _: None, parameters)
+        body = _translate_body(select.removeprefix("SELECT "), self._translator)
         # Only a statement can be rewritten.
         body = rewrite_table_refs(f"SELECT {body}", routine.project_id).removeprefix("SELECT ")
-        parameters = ", ".join(quote(argument.name) for argument in routine.arguments)
-        engine.execute(f"CREATE OR REPLACE MACRO {quote(qualified_routine_name(routine))}({parameters}) AS ({body})")
+        names = ", ".join(quote(argument.name) for argument in routine.arguments)
+        name = qualified_routine_name(routine)
+        engine.execute(f"CREATE OR REPLACE MACRO {_body_of(name)}({names}) AS ({body})")
+        call = typed_call(routine, _shown(routine), _body_of(name))
+        engine.execute(f"CREATE OR REPLACE MACRO {quote(name)}({names}) AS ({call})")
+
+    def deregister(self, routine: RoutineMeta, engine: DuckDBEngine) -> None:
+        super().deregister(routine, engine)
+        engine.execute(f"DROP MACRO IF EXISTS {_body_of(qualified_routine_name(routine))}")
+
+
+def _body_of(name: str) -> str:
+    return quote(f"{name}__body")
+
+
+def _shown(routine: RoutineMeta) -> str:
+    """Return the name of a function as a statement has it."""
+    if routine.dataset_id.startswith("_"):
+        return routine.routine_id
+    return f"{routine.project_id}.{routine.dataset_id}.{routine.routine_id}"

@@ -17,6 +17,7 @@ from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.field_settings import rest_fields
 from localcloud.bigquery.tables.keys import keys_of
+from localcloud.bigquery.tables.routine_types import type_text
 from localcloud.bigquery.tables.sizes import Sizes
 
 Row = dict[str, Any]
@@ -159,7 +160,7 @@ def routine_rows(view: str, routine: RoutineMeta) -> Iterator[Row]:
             "parameter_mode": argument.mode if is_procedure else None,
             "is_result": "NO",
             "parameter_name": argument.name,
-            "data_type": "ANY TYPE" if argument.data_type is None else type_text(argument.data_type),
+            "data_type": type_text(argument.data_type) or "ANY TYPE",
             "is_aggregate": None if is_procedure else "NO",
         }
 
@@ -188,13 +189,3 @@ def _option(name: str, kind: str, value: str) -> Row:
 
 def _quoted(text: str) -> str:
     return '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))
-
-
-def type_text(data_type: dict[str, Any]) -> str:
-    """Return the GoogleSQL type of a REST ``StandardSqlDataType``."""
-    if data_type.get("arrayElementType"):
-        return f"ARRAY<{type_text(data_type['arrayElementType'])}>"
-    if data_type.get("structType"):
-        fields = (f"{each['name']} {type_text(each['type'])}" for each in data_type["structType"]["fields"])
-        return f"STRUCT<{', '.join(fields)}>"
-    return str(data_type["typeKind"])

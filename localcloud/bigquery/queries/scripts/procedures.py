@@ -14,10 +14,10 @@ from bqemulator.scripting.ast import CallStmt
 from bqemulator.scripting.exceptions import ReturnSignal, ScriptRaise
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.queries.catalog_views.tables import type_text
 from localcloud.bigquery.queries.scripts.system import SystemScript
 from localcloud.bigquery.queries.scripts.traces import ProcedureFailure, frames_of
 from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
+from localcloud.bigquery.tables.routine_types import type_text
 
 if TYPE_CHECKING:
     from bqemulator.catalog.models import RoutineArgument, RoutineMeta
@@ -85,4 +85,4 @@ class ProcedureScript(SystemScript):
 
 def _kind(argument: RoutineArgument) -> str:
     """Return the GoogleSQL type of a parameter; ``ANY`` if it is not known."""
-    return "ANY" if argument.data_type is None else type_text(argument.data_type)
+    return type_text(argument.data_type) or "ANY"

@@ -100,6 +100,10 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     for pattern, wording in (
         (r"(?:STRING|BYTES)\(\d+\) has maximum length \d+ but got a value with length \d+", lambda match: match[0]),
         (r"Array index -?\d+ is out of bounds \(\w+\)", lambda match: match[0]),
+        (
+            r"(?P<what>No matching signature for function \S+ for argument types: )(?P<types>.*?)(?P<rest>\. Supported [^\n]*)",
+            lambda match: f"{match['what']}{_types(match['types'])}{match['rest']}",
+        ),
         (r"Could not convert string ['\"](?P<value>.*?)['\"] to (?P<type>[A-Z]\w*(?:\(\d+,\s*\d+\))?)", _bad_value),
         (r"(?P<kind>date|time|timestamp) field value out of range: \"(?P<value>[^\"]*)\"", _invalid_time),
         (r"invalid (?P<kind>date|time|timestamp) field format: \"(?P<value>[^\"]*)\"", _invalid_time),

@@ -5,7 +5,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#unnes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlglot import exp
 
@@ -19,19 +19,20 @@ MACROS = ("CREATE OR REPLACE MACRO _elements(a) AS a",)
 """The DuckDB macro that hides a literal from sqlglot, which makes columns of its fields. DuckDB takes no offset with them."""
 
 
-def with_elements(sql: str, table_shape: TableShape) -> str:
+def with_elements(sql: str, table_shape: TableShape, parameters: Mapping[str, Shape] | None = None) -> str:
     """Return one statement of GoogleSQL whose UNNESTs mean the same in DuckDB.
 
     Args:
         sql: The statement.
         table_shape: Returns the columns of a table.
+        parameters: The parameters of the function whose body it is, by names in lower case.
     """
     if "UNNEST" not in sql.upper():
         return sql
     tree = parsed(sql)
     if tree is None:
         return sql
-    shapes = Shapes(table_shape)
+    shapes = Shapes(table_shape, parameters)
     found = [(node, shapes.of_element(node)) for node in tree.find_all(exp.Unnest) if _is_source(node)]
     changed = False
     for node, shape in found:

@@ -49,8 +49,13 @@ def with_positions(sql: str) -> str:
     calls = [each for each in tree.find_all(exp.Anonymous) if each.name == COERCION]
     for call in reversed(calls):
         value, kind = call.expressions
-        call.replace(_coerced(value.copy(), exp.DataType.build(kind.name, dialect="bigquery"), 0))
+        call.replace(coerced_by_position(value, exp.DataType.build(kind.name, dialect="bigquery")))
     return tree.sql(dialect="bigquery")
+
+
+def coerced_by_position(value: exp.Expr, target: exp.DataType) -> exp.Expr:
+    """Return the value with STRUCTs without names, which a cast to the target converts by position."""
+    return _coerced(value.copy(), target, 0)
 
 
 def _has_struct(kind: exp.DataType) -> bool:

@@ -65,9 +65,10 @@ TableShape = Callable[[exp.Table], Shape | None]
 class Shapes:
     """The shapes of the parts of one statement."""
 
-    def __init__(self, table_shape: TableShape) -> None:
-        """Create it with a function for tables."""
+    def __init__(self, table_shape: TableShape, parameters: Mapping[str, Shape] | None = None) -> None:
+        """Create it with a function for tables, and with the shapes of the parameters of a function, by names in lower case."""
         self._table_shape = table_shape
+        self._parameters = parameters or {}
         self._followed: list[exp.CTE] = []
 
     def of_element(self, node: exp.Unnest) -> Shape | None:
@@ -138,7 +139,7 @@ class Shapes:
                 return _within(row, parts[1:])
             if is_column:
                 return _within(row, parts)
-        return None
+        return _within(self._parameters.get(parts[0]), parts[1:])
 
     def _of_row(self, source: exp.Expr) -> Shape | None:
         match source:
@@ -224,6 +225,11 @@ def sources_of(node: exp.Expr) -> list[exp.Expr]:
         first = [each for each in (target, node.args.get("using"), *first) if isinstance(each, exp.Expr)]
     nested = [join.this for source in first for join in source.args.get("joins") or ()]
     return [*first, *nested, *(join.this for join in node.args.get("joins") or ())]
+
+
+def shape_of(kind: str) -> Shape:
+    """Return the shape of a value of a GoogleSQL type, or of the elements of an array of that type."""
+    return _of_type(exp.DataType.build(kind, dialect="bigquery"))
 
 
 def _of_type(kind: exp.DataType) -> Shape:

@@ -65,21 +65,23 @@ def check_signature(request: SignedRequest, verify: Verifier, now: datetime) -> 
         SignatureMismatch: The signature is not that of the account over this request.
     """
     parameters = request.parameters()
-    if "X-Goog-Signature" in parameters:
-        _check_version_4(request, parameters, verify, now)
+    # Google's libraries write X-Goog-Signature, gcloud writes x-goog-signature.
+    of_version_4 = {name.lower(): value for name, value in parameters.items() if name.lower().startswith("x-goog-")}
+    if "x-goog-signature" in of_version_4:
+        _check_version_4(request, of_version_4, verify, now)
     elif "Signature" in parameters and "GoogleAccessId" in parameters:
         _check_version_2(request, parameters, verify, now)
 
 
 def _check_version_4(request: SignedRequest, parameters: Mapping[str, str], verify: Verifier, now: datetime) -> None:
-    if parameters.get("X-Goog-Algorithm") != _ALGORITHM:
+    if parameters.get("x-goog-algorithm") != _ALGORITHM:
         raise InvalidSignature(f"X-Goog-Algorithm must be {_ALGORITHM}: the local cloud checks no other signatures.")
-    email, _, scope = parameters.get("X-Goog-Credential", "").partition("/")
-    signed_at = parameters.get("X-Goog-Date", "")
+    email, _, scope = parameters.get("x-goog-credential", "").partition("/")
+    signed_at = parameters.get("x-goog-date", "")
     try:
         begin = datetime.strptime(signed_at, _TIME).replace(tzinfo=UTC)
-        life = timedelta(seconds=int(parameters.get("X-Goog-Expires", "")))
-        signature = bytes.fromhex(parameters["X-Goog-Signature"])
+        life = timedelta(seconds=int(parameters.get("x-goog-expires", "")))
+        signature = bytes.fromhex(parameters["x-goog-signature"])
     except (ValueError, OverflowError):
         raise InvalidSignature(
             "X-Goog-Date, X-Goog-Expires or X-Goog-Signature is malformed: a time such as 20260101T000000Z, a number of"
@@ -91,7 +93,7 @@ def _check_version_4(request: SignedRequest, parameters: Mapping[str, str], veri
         raise InvalidSignature(f"X-Goog-Expires must be from 1 to {int(LONGEST_LIFE.total_seconds())} seconds.")
     if now > begin + life:
         raise ExpiredToken(f"Request signature expired at: {(begin + life).isoformat()}")
-    signed_headers = parameters.get("X-Goog-SignedHeaders", "")
+    signed_headers = parameters.get("x-goog-signedheaders", "")
     missing = [name for name in signed_headers.split(";") if name not in request.headers]
     if missing:
         raise SignatureMismatch(f"The request lacks headers that were signed: {', '.join(missing)}", "")
@@ -149,7 +151,7 @@ def _check_version_2(request: SignedRequest, parameters: Mapping[str, str], veri
 def _canonical_query(query: str) -> str:
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
     decoded = [(unquote(name), unquote(value)) for name, _, value in pairs]
-    kept = [(name, value) for name, value in decoded if name != "X-Goog-Signature"]
+    kept = [(name, value) for name, value in decoded if name.lower() != "x-goog-signature"]
     return "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted(kept))
 
 

@@ -112,6 +112,16 @@ def test_a_signed_url_is_for_its_request_and_its_time_only(
     assert (expired.status_code, "ExpiredToken" in expired.text) == (400, True)
 
 
+def test_a_signature_in_small_letters_is_checked_too(world: StorageWorld, signer: Credentials) -> None:
+    # gcloud storage sign-url writes the names of parameters so.
+    world.store.write(BUCKET, "a", b"content")
+    path, _, query = signed_url(world, signer, "a", version="v4").partition("?")
+    small = "&".join(f"{name.lower()}={value}" for name, _, value in (pair.partition("=") for pair in query.split("&")))
+    # The names are part of what is signed.
+    denied = get(f"{path}?{small}")
+    assert (denied.status_code, "SignatureDoesNotMatch" in denied.text) == (403, True)
+
+
 def test_signed_headers_must_be_sent(world: StorageWorld, signer: Credentials) -> None:
     headers = {"x-goog-meta-team": "films", "x-goog-if-generation-match": "0"}
     url = signed_url(world, signer, "a", version="v4", method="PUT", headers=headers)

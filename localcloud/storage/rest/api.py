@@ -7,6 +7,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from localcloud.apis.discovery import Discovery
+from localcloud.apis.selections import check_selection
 from localcloud.base.json_api import Call, JsonApi, json_response
 from localcloud.base.partial_response import Selection, parse_fields, select
 from localcloud.storage.rules.access import acl_fields_of_object
@@ -21,6 +23,8 @@ from localcloud.storage.rules.errors import (
 from localcloud.storage.rules.preconditions import Preconditions, integer_parameter
 from localcloud.storage.rules.resources import Bucket, StoredObject
 from localcloud.storage.rules.unsupported import check_parameters, refused_method
+
+_DISCOVERY = Discovery()
 
 Handler = Callable[[Call], Awaitable[Response]]
 
@@ -117,11 +121,15 @@ def resource_response(call: Call, resource: Mapping[str, Any], headers: Mapping[
 
 
 def _selection(call: Call) -> Selection:
-    """Return the fields that a call names; empty for all. Raises ``InvalidRequest`` if they are malformed."""
+    """Return the fields that a call names; empty for all. Raises ``InvalidRequest`` if the answer can have no such fields."""
     fields = call.query.get("fields")
     if not fields:
         return {}
+    called = _DISCOVERY.find("storage", call.request.method, call.request.scope["raw_path"].decode("latin-1"))
     try:
-        return parse_fields(fields)
+        selection = parse_fields(fields)
+        if called is not None:
+            check_selection(selection, called)
     except ValueError as error:
         raise InvalidRequest(str(error)) from None
+    return selection

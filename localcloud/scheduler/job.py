@@ -16,12 +16,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import croniter
 
-from localcloud.base.api_errors import InvalidArgument
+from localcloud.base.api_errors import InvalidArgument, Unimplemented
 from localcloud.scheduler.shape import SETTINGS, check_shape
 
 NAME = re.compile(r"projects/[A-Za-z0-9:.-]+/locations/[a-z0-9-]+/jobs/[A-Za-z0-9_-]{1,500}")
 TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
 DURATION = re.compile(r"(\d+(?:\.\d{1,9})?)s")
+LONGEST_DESCRIPTION = 500
+# Of App Engine, which Cloud Scheduler takes too: https://cloud.google.com/appengine/docs/flexible/scheduling-jobs-with-cron-yaml
+IN_ENGLISH = re.compile(
+    r"every \d+ (minutes|mins|hours)|every (day|(mon|tue|wed|thu|fri|sat|sun)\w*)|(\d(st|nd|rd|th)|first|second|third) ",
+    re.IGNORECASE,
+)
 BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 METHODS = BODY_METHODS | {"GET", "HEAD", "DELETE", "OPTIONS"}
 
@@ -109,7 +115,16 @@ def parse_job(resource: Mapping[str, Any]) -> Job:
     name = resource.get("name", "")
     if not NAME.fullmatch(name):
         raise InvalidArgument(f"Job name must be formatted: 'projects/<p>/locations/<l>/jobs/<j>', not {name!r}.")
+    description = resource.get("description", "")
+    if len(description) > LONGEST_DESCRIPTION:
+        raise InvalidArgument(
+            f"Job.description has {len(description)} characters; at most {LONGEST_DESCRIPTION} are allowed."
+        )
     schedule = resource.get("schedule", "")
+    if IN_ENGLISH.match(schedule):
+        raise Unimplemented(
+            f"The local Cloud Scheduler does not have schedules in English: {schedule!r}. Write a cron."
+        )
     if len(schedule.split()) != 5 or not croniter.is_valid(schedule):
         raise InvalidArgument(f"Schedule or time zone is invalid: {schedule!r} is not a cron of five fields.")
     return Job(

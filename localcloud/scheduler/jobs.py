@@ -16,6 +16,7 @@ from localcloud.base.clock import Clock, rfc3339
 from localcloud.pubsub.broker import Broker
 from localcloud.scheduler.attempts import Attempts, Outcome
 from localcloud.scheduler.job import Job, parse_job
+from localcloud.scheduler.shape import check_path, check_shape
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +101,13 @@ class Jobs:
 
         A field that is missing in ``changes`` is removed. Raises ``InvalidArgument``.
         """
+        check_shape(changes)
         now = self._clock.now()
         with self._lock:
             entry = self._entry(name)
             resource: dict[str, Any] = copy.deepcopy(dict(entry.job.resource))
             for field_path in fields:
+                check_path(field_path)
                 _replace(resource, changes, field_path.split("."))
             entry.job = parse_job({**resource, "name": name})
             entry.due, entry.updated = entry.job.next_after(now), now
@@ -118,9 +121,14 @@ class Jobs:
             del self._entries[name]
 
     def pause(self, name: str) -> dict[str, Any]:
-        """Suspend a job until it is resumed."""
+        """Suspend a job until it is resumed.
+
+        Source: https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs/pause
+        """
         with self._lock:
             entry = self._entry(name)
+            if entry.paused:
+                raise FailedPrecondition(f"Job {entry.job.id} is paused already.")
             entry.paused = True
             return entry.resource()
 

@@ -5,6 +5,8 @@ https://cloud.google.com/scheduler/docs/reference/rest
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +52,8 @@ class SchedulerApi(JsonApi[Handler]):
 
     def _create(self, call: Call) -> dict[str, Any]:
         job = call.json()
+        if not job.get("name"):
+            job = {**job, "name": f"{_parent(call)}/jobs/{secrets.randbelow(10**19):019d}"}
         if not str(job.get("name", "")).startswith(f"{_parent(call)}/jobs/"):
             raise InvalidArgument(f"The job's name must begin with '{_parent(call)}/jobs/'.")
         return self._jobs.create(job)
@@ -66,7 +70,9 @@ class SchedulerApi(JsonApi[Handler]):
 
     def _patch(self, call: Call) -> dict[str, Any]:
         changes, mask = call.json(), call.query.get("updateMask", "")
-        return self._jobs.update(_name(call), changes, mask.split(",") if mask else list(changes))
+        # Google's APIs take the names of fields in both forms.
+        paths = re.sub("_([a-z])", lambda letter: letter[1].upper(), mask).split(",") if mask else list(changes)
+        return self._jobs.update(_name(call), changes, paths)
 
     def _delete(self, call: Call) -> dict[str, Any]:
         self._jobs.delete(_name(call))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from localcloud.base.api_errors import InvalidArgument
+from localcloud.base.api_errors import InvalidArgument, Unimplemented
 
 Shape = Mapping[str, Any]
 """The type of each field, or the shape of the object in it."""
@@ -38,12 +38,29 @@ SETTINGS: Shape = {
     },
     "pubsubTarget": {"topicName": str, "data": str, "attributes": TEXTS},
 }
+# https://cloud.google.com/scheduler/docs/configuring/cron-job-schedules and .../docs/creating
+UNSUPPORTED = {"appEngineHttpTarget": "App Engine"}
 OUTPUT_ONLY = frozenset({"userUpdateTime", "state", "status", "scheduleTime", "lastAttemptTime", "satisfiesPzs"})
 
 
 def check_shape(resource: Mapping[str, Any]) -> None:
-    """Raise ``InvalidArgument`` if ``resource`` has an unknown field or one of another type."""
+    """Raise ``InvalidArgument`` if ``resource`` has an unknown field or one of another type.
+
+    Raises ``Unimplemented`` if it has a field that is not carried out.
+    """
+    for name, belongs in UNSUPPORTED.items():
+        if name in resource:
+            raise Unimplemented(f"The local Cloud Scheduler does not have {belongs}: {name}.")
     _check({name: value for name, value in resource.items() if name not in OUTPUT_ONLY}, SETTINGS, "job")
+
+
+def check_path(path: str) -> None:
+    """Raise ``InvalidArgument`` unless ``path`` (such as ``httpTarget.uri``) names a field that a caller may set."""
+    shape: Any = SETTINGS
+    for name in path.split("."):
+        shape = shape.get(name, shape.get("*")) if isinstance(shape, Mapping) else None
+    if shape is None and path.partition(".")[0] not in OUTPUT_ONLY:
+        raise InvalidArgument(f"Invalid update_mask: a job has no field {path}.")
 
 
 def _check(value: object, shape: Any, path: str) -> None:

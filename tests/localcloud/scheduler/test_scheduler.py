@@ -22,6 +22,7 @@ from localcloud.base.api_errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    Unimplemented,
 )
 from localcloud.base.clock import ManualClock, SystemClock
 from localcloud.base.http import HttpServer
@@ -199,6 +200,8 @@ def test_a_resumed_job_does_not_make_up_for_missed_executions(scheduler, clock, 
     paused = scheduler.jobs.pause(POLL)
     assert paused["state"] == "PAUSED"
     assert "scheduleTime" not in paused
+    with pytest.raises(FailedPrecondition):
+        scheduler.jobs.pause(POLL)
     clock.advance(3600)
     resumed = scheduler.jobs.resume(POLL)
     assert (resumed["state"], resumed["scheduleTime"]) == ("ENABLED", "2026-11-20T10:31:00.000Z")
@@ -288,6 +291,7 @@ def test_a_second_job_of_the_same_name_is_rejected(scheduler, function):
         {"schedule": 5},
         {"httpTarget": "http://example.com"},
         {"retryConfig": {"retryCount": "many"}},
+        {"description": "x" * 501},
     ],
     ids=str,
 )
@@ -296,6 +300,23 @@ def test_an_invalid_job_is_rejected(scheduler, settings):
     with pytest.raises(InvalidArgument):
         scheduler.jobs.create(job)
     assert scheduler.jobs.list_all(PARENT) == []
+
+
+@pytest.mark.parametrize(
+    "settings", [{"schedule": "every 5 minutes"}, {"schedule": "every mon 09:00"}, {"appEngineHttpTarget": {}}], ids=str
+)
+def test_what_belongs_to_app_engine_is_refused_by_name(scheduler, settings):
+    job = {"name": POLL, "schedule": "* * * * *", "httpTarget": {"uri": "http://example.com"}} | settings
+    with pytest.raises(Unimplemented, match=r"in English|App Engine"):
+        scheduler.jobs.create(job)
+
+
+def test_a_change_of_an_unknown_field_is_rejected(scheduler, function):
+    created = scheduler.jobs.create(http_job(function))
+    for changes, fields in (({}, ["colour"]), ({}, ["httpTarget.colour"]), ({"colour": "green"}, ["schedule"])):
+        with pytest.raises(InvalidArgument, match="colour"):
+            scheduler.jobs.update(POLL, changes, fields)
+    assert scheduler.jobs.get(POLL) == created
 
 
 @pytest.mark.parametrize(
@@ -337,6 +358,9 @@ def test_googles_client_manages_jobs(url, scheduler, function):
     jobs = service.projects().locations().jobs()
     created = jobs.create(parent=PARENT, body=http_job(function)).execute()
     assert created == jobs.get(name=POLL).execute() == scheduler.jobs.get(POLL)
+    unnamed = jobs.create(parent=PARENT, body={**message_job(), "name": ""}).execute()
+    assert unnamed["name"].startswith(f"{PARENT}/jobs/")
+    jobs.delete(name=unnamed["name"]).execute()
     jobs.create(parent=PARENT, body=message_job()).execute()
     first = jobs.list(parent=PARENT, pageSize=1).execute()
     second = jobs.list(parent=PARENT, pageSize=1, pageToken=first["nextPageToken"]).execute()
@@ -345,7 +369,7 @@ def test_googles_client_manages_jobs(url, scheduler, function):
     assert (patched["schedule"], patched["scheduleTime"]) == ("0 * * * *", "2026-11-20T10:00:00.000Z")
     assert patched["httpTarget"] == created["httpTarget"]
     target = {"httpTarget": {"uri": f"{function.url}/other"}}
-    moved = jobs.patch(name=POLL, body=target, updateMask="httpTarget.uri").execute()
+    moved = jobs.patch(name=POLL, body=target, updateMask="http_target.uri").execute()
     assert moved["httpTarget"] == {**created["httpTarget"], "uri": f"{function.url}/other"}
     assert jobs.pause(name=POLL, body={}).execute()["state"] == "PAUSED"
     assert jobs.resume(name=POLL, body={}).execute()["state"] == "ENABLED"

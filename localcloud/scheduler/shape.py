@@ -38,8 +38,15 @@ SETTINGS: Shape = {
     },
     "pubsubTarget": {"topicName": str, "data": str, "attributes": TEXTS},
 }
-# https://cloud.google.com/scheduler/docs/configuring/cron-job-schedules and .../docs/creating
-UNSUPPORTED = {"appEngineHttpTarget": "App Engine"}
+UNSUPPORTED_FIELDS = {"appEngineHttpTarget": "App Engine"}
+"""The fields that are refused by name, and what they belong to. docs/scheduler.md lists them, and a test compares the two."""
+
+KEPT_FIELDS = {
+    "httpTarget.oauthToken": "attempts carry no token, because no receiver can check one",
+    "httpTarget.oidcToken": "attempts carry no token, because no receiver can check one",
+}
+"""The fields that are kept and shown, and have no effect."""
+
 OUTPUT_ONLY = frozenset({"userUpdateTime", "state", "status", "scheduleTime", "lastAttemptTime", "satisfiesPzs"})
 
 
@@ -48,7 +55,7 @@ def check_shape(resource: Mapping[str, Any]) -> None:
 
     Raises ``Unimplemented`` if it has a field that is not carried out.
     """
-    for name, belongs in UNSUPPORTED.items():
+    for name, belongs in UNSUPPORTED_FIELDS.items():
         if name in resource:
             raise Unimplemented(f"The local Cloud Scheduler does not have {belongs}: {name}.")
     _check({name: value for name, value in resource.items() if name not in OUTPUT_ONLY}, SETTINGS, "job")

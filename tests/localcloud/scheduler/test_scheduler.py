@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -30,7 +31,9 @@ from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.resources import Subscription
 from localcloud.scheduler.job import RetryConfig, parse_job
 from localcloud.scheduler.service import Scheduler
+from localcloud.scheduler.shape import KEPT_FIELDS, UNSUPPORTED_FIELDS, check_path
 from tests.localcloud.receiver import Receiver
+from tests.paths import ROOT
 from tests.waiting import LAST_LIMIT, wait_until
 
 PARENT = "projects/local-project/locations/us-central1"
@@ -309,6 +312,13 @@ def test_what_belongs_to_app_engine_is_refused_by_name(scheduler, settings):
     job = {"name": POLL, "schedule": "* * * * *", "httpTarget": {"uri": "http://example.com"}} | settings
     with pytest.raises(Unimplemented, match=r"in English|App Engine"):
         scheduler.jobs.create(job)
+
+
+def test_the_page_lists_what_is_kept_and_what_is_refused():
+    rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", (ROOT / "docs/scheduler.md").read_text(), re.MULTILINE)
+    assert rows == [*KEPT_FIELDS.items(), *UNSUPPORTED_FIELDS.items()]
+    for path in KEPT_FIELDS:
+        check_path(path)
 
 
 def test_a_change_of_an_unknown_field_is_rejected(scheduler, function):

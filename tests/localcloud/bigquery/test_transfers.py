@@ -418,6 +418,17 @@ class TestLoadData:
         ).result()
         assert rows_of(world, f"SELECT * FROM {dataset}.films") == [{"title": "Jaws", "tags": ["shark"]}]
 
+    @pytest.mark.parametrize("kind", ["INTO", "OVERWRITE"])
+    def test_a_new_table_has_the_partitions_and_options(self, world: BigQueryWorld, dataset: str, kind: str) -> None:
+        world.storage.store.write(BUCKET, "days/a.csv", b"1,2024-01-01\n2,2024-01-02\n")
+        world.rows(
+            f"LOAD DATA {kind} {dataset}.days (n INT64, d DATE) PARTITION BY DATE_TRUNC(d, MONTH) CLUSTER BY n "
+            f"OPTIONS (description = 'days') FROM FILES (format = 'CSV', uris = ['gs://{BUCKET}/days/*'])"
+        )
+        table = world.call("GET", f"/datasets/{dataset}/tables/days").json()
+        assert table["timePartitioning"] == {"type": "MONTH", "field": "d"}
+        assert (table["clustering"], table["description"]) == ({"fields": ["n"]}, "days")
+
     @pytest.mark.parametrize(
         ("rest", "problem"),
         [
@@ -428,7 +439,15 @@ class TestLoadData:
                 "the option reference_file_schema_uri",
             ),
             ("t FROM FILES (format = 'CSV', uris = ['gs://x/y'], skip_leading_rows = '1')", "skip_leading_rows"),
-            ("t PARTITION BY d FROM FILES (format = 'CSV', uris = ['gs://x/y'])", "PARTITION"),
+            (
+                "t PARTITION BY d + 1 FROM FILES (format = 'CSV', uris = ['gs://x/y'])",
+                "PARTITION BY expression must be",
+            ),
+            (
+                "t OPTIONS (nonsense = 1) FROM FILES (format = 'CSV', uris = ['gs://transfers/*'])",
+                "Unknown option: nonsense",
+            ),
+            ("t FROM FILES (format = 'CSV', uris = ['gs://x/y']) WITH PARTITION COLUMNS", "WITH PARTITION COLUMNS"),
             ("t FROM FILES (format = 'CSV', uris = ['gs://no-such-bucket/y'])", "Not found"),
             ("t (a NOTYPE) FROM FILES (format = 'CSV', uris = ['gs://x/y'])", "NOTYPE"),
         ],

@@ -13,6 +13,7 @@ from typing import Any
 
 from bqemulator.catalog.etag import generate_etag
 from bqemulator.catalog.models import RangePartitioning, TableMeta, TimePartitioning
+from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.ml.objects.statements import table_name
@@ -22,7 +23,7 @@ from localcloud.bigquery.queries.definitions.tables import completed
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import Cursor, parsed
-from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, declared_types, partitioning_of
+from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, declared_types, partitioning_of, take_layout
 from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import target_parts
 from localcloud.bigquery.tables.field_settings import definitions, rest_fields
@@ -82,7 +83,7 @@ def copied_table(sql: str, statements: Statements) -> CopiedTable | None:
         return None
     source, _ = cursor.take_path()
     moment = _moment(cursor) if not verb.is_word("LIKE") else None
-    layout = _layout(cursor)
+    layout = take_layout(cursor)
     options = take_options(cursor) if cursor.take_words("OPTIONS") else {}
     check_options(options)
     query = None
@@ -113,19 +114,11 @@ def _moment(cursor: Cursor) -> str | None:
     return _text_until_clause(cursor)
 
 
-def _layout(cursor: Cursor) -> str:
-    following = cursor.peek()
-    if following is None or not following.is_word("PARTITION BY", "PARTITION", "CLUSTER BY", "CLUSTER"):
-        return ""
-    clauses = _CLAUSES[-2:]
-    return _text_until_clause(cursor, clauses)
-
-
-def _text_until_clause(cursor: Cursor, clauses: tuple[str, ...] = _CLAUSES) -> str:
+def _text_until_clause(cursor: Cursor) -> str:
     first = last = cursor.take()
     depth = first.is_symbol("(") - first.is_symbol(")")
     while (token := cursor.peek()) is not None and not token.is_symbol(";"):
-        if depth == 0 and token.is_word(*clauses):
+        if depth == 0 and token.is_word(*_CLAUSES):
             break
         depth += token.is_symbol("(") - token.is_symbol(")")
         last = cursor.take()
@@ -213,7 +206,7 @@ def _entry(copied: CopiedTable, source: TableMeta, statements: Statements) -> Ta
     }
     if copied.layout:
         tree = parsed(f"CREATE TABLE t ({_columns(source)}) {copied.layout}")
-        if tree is None:
+        if not isinstance(tree, exp.Create):
             raise QueryError(f"Syntax error in {copied.layout}", location="query")
         found = partitioning_of(tree, declared_types(tree))
         changes["time_partitioning"] = found if isinstance(found, TimePartitioning) else None

@@ -5,7 +5,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/load-statements
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
@@ -13,6 +13,7 @@ from localcloud.bigquery.ml.objects.statements import table_name
 from localcloud.bigquery.ml.statements import OptionValue, take_options
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.reading.tokens import Cursor, Token, syntax_error
+from localcloud.bigquery.sql.tables.partition_clauses import take_layout
 
 # The options of FROM FILES that are supported, and their names and types in a load job's configuration.
 _OPTIONS: dict[str, tuple[str, type]] = {
@@ -45,7 +46,7 @@ _FORMATS = {
     "PARQUET": "PARQUET",
 }
 # Clauses that may follow the table, and are not supported here.
-_CLAUSES = ("PARTITION BY", "CLUSTER BY", "OPTIONS", "PARTITIONS", "OVERWRITE")
+_CLAUSES = ("PARTITIONS", "OVERWRITE")
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,16 @@ class LoadData:
         overwrite: Whether the rows replace those of the table.
         columns: The columns of the table; None to take them from the table or the files.
         configuration: The REST ``JobConfigurationLoad`` of the files, without table and schema.
+        layout: PARTITION BY and CLUSTER BY of a new table as written, or nothing.
+        options: The options of the table.
     """
 
     target: TableName
     overwrite: bool
     columns: tuple[LoadColumn, ...] | None
     configuration: dict[str, Any]
+    layout: str = ""
+    options: dict[str, OptionValue] = field(default_factory=dict)
 
 
 def parse_load_data(sql: str, *, project: str, default_dataset: str | None) -> LoadData | None:
@@ -92,6 +97,8 @@ def parse_load_data(sql: str, *, project: str, default_dataset: str | None) -> L
         raise _not_supported("TEMP TABLE")
     parts, _ = cursor.take_path()
     columns = _columns(cursor) if _is_next(cursor, "(") else None
+    layout = take_layout(cursor)
+    options = take_options(cursor) if cursor.take_words("OPTIONS") else {}
     for clause in _CLAUSES:
         if cursor.take_words(clause):
             raise _not_supported(clause)
@@ -103,7 +110,7 @@ def parse_load_data(sql: str, *, project: str, default_dataset: str | None) -> L
     cursor.expect_end()
     target = table_name(parts, project, default_dataset)
     target.check()
-    return LoadData(target, overwrite, columns, configuration)
+    return LoadData(target, overwrite, columns, configuration, layout, options)
 
 
 def _configuration(options: dict[str, OptionValue]) -> dict[str, Any]:

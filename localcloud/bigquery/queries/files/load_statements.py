@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlglot import exp
+
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import field_of
+from localcloud.bigquery.queries.definitions.table_options import apply_options, check_options
 from localcloud.bigquery.queries.files.load_data import LoadData, parse_load_data
 from localcloud.bigquery.queries.files.loads import Loads
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.reading.tokens import parsed
+from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, layout_of, partitioning_of
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.dispositions import Disposition
 from localcloud.storage.objects.store import ObjectStore
@@ -23,14 +29,18 @@ class LoadStatements:
 
     def check(self, load: LoadData, statements: Statements) -> None:
         """Check a statement for a dry run. Raises ``QueryError`` if its table or its columns are not valid."""
+        check_options(load.options)
         self._destinations.check_target(load.target, _disposition(load), statements.location)
         _configuration(load, statements)
 
     def run(self, load: LoadData, statements: Statements) -> dict[str, str]:
         """Run a statement; return its ``loadQueryStatistics``. Raises ``QueryError``."""
+        check_options(load.options)
         statements.destinations.reject_external(load.target)
         configuration = _configuration(load, statements)
-        return self._loads.load(load.target, _disposition(load), configuration, location=statements.location).statistics
+        loaded = self._loads.load(load.target, _disposition(load), configuration, location=statements.location)
+        apply_options(load.options, load.target, statements)
+        return loaded.statistics
 
 
 def load_statement(sql: str, statements: Statements) -> LoadData | None:
@@ -39,7 +49,18 @@ def load_statement(sql: str, statements: Statements) -> LoadData | None:
 
 
 def _disposition(load: LoadData) -> Disposition:
-    return Disposition(write="WRITE_TRUNCATE" if load.overwrite else "WRITE_APPEND")
+    """Return how a statement writes its table. Raises ``QueryError`` if PARTITION BY or CLUSTER BY is not valid."""
+    layout: dict[str, Any] = {}
+    if load.layout:
+        create = parsed(f"CREATE TABLE t {load.layout}")
+        if not isinstance(create, exp.Create):
+            raise QueryError(f"Syntax error in {load.layout}", location="query")
+        layout = layout_of(partitioning_of(create))
+        clustering = clustering_of(create)
+        if clustering is not None:
+            layout["clustering"] = {"fields": list(clustering.fields)}
+    write = "WRITE_TRUNCATE" if load.overwrite else "WRITE_APPEND"
+    return Disposition(write=write, layout=layout, redefines=load.overwrite and bool(layout))
 
 
 def _configuration(load: LoadData, statements: Statements) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from bqemulator.catalog.models import Clustering, RangePartitioning, TimePartiti
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.reading.tokens import Cursor
 from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_DATE, PARTITION_TIME
 
 # The units of each function, and the type of its column. DATE also takes a DATETIME, which `check_columns` allows.
@@ -88,6 +89,20 @@ def partitioning_of(
         return TimePartitioning.model_validate({"type": unit})
     _check_column(column, function, types)
     return TimePartitioning.model_validate({"type": unit, "field": column})
+
+
+def take_layout(cursor: Cursor) -> str:
+    """Take PARTITION BY and CLUSTER BY from a statement that sqlglot does not parse; return them as written, or nothing."""
+    first = last = cursor.peek()
+    if first is None or not first.is_word("PARTITION BY", "PARTITION", "CLUSTER BY", "CLUSTER"):
+        return ""
+    depth = 0
+    while (token := cursor.peek()) is not None and not token.is_symbol(";"):
+        if depth == 0 and token.is_word("OPTIONS", "AS", "FROM"):
+            break
+        depth += token.is_symbol("(") - token.is_symbol(")")
+        last = cursor.take()
+    return "" if last is None else cursor.sql[first.start : last.end]
 
 
 def layout_of(partitioning: TimePartitioning | RangePartitioning | None) -> dict[str, Any]:

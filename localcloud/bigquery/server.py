@@ -45,6 +45,7 @@ from localcloud.bigquery.tables.facade import Tables
 from localcloud.bigquery.tables.results import AnonymousTables
 from localcloud.bigquery.tables.sessions import Sessions
 from localcloud.bigquery.tables.sizes import Sizes
+from localcloud.bigquery.tables.transactions import drop_abandoned_copies
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.models import MODELS, Model
 from localcloud.storage.objects.store import ObjectStore
@@ -101,6 +102,7 @@ class BigQuery:
         destinations = Destinations(self._context)
         self._anonymous = AnonymousTables(destinations)
         self._anonymous.clear()
+        drop_abandoned_copies(self._engine)
         sizes = Sizes(self._context)
         self._connections = Connections(clock, directory and directory / "connections.json")
         self.learning = MachineLearning(
@@ -118,7 +120,9 @@ class BigQuery:
         loads = LoadStatements(destinations, store)
         runs = StatementRuns(self.learning, destinations, self._anonymous, accounting, loads, sessions, store)
         history = JobHistory(self._journal.jobs(clock.now()))
-        queries = QueryJobs(self.learning, destinations, self._anonymous, accounting, loads, runs, history.all)
+        queries = QueryJobs(
+            self.learning, destinations, self._anonymous, accounting, loads, runs, history.all, sessions
+        )
         self._jobs = JobService(
             self._engine,
             clock,

@@ -29,7 +29,7 @@ from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import without_tail
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.results import AnonymousTables
-from localcloud.bigquery.tables.sessions import dataset_of_session
+from localcloud.bigquery.tables.sessions import Sessions, dataset_of_session
 
 # The type of a parameter of a function: https://cloud.google.com/bigquery/docs/user-defined-functions#templated-sql-udf-parameters
 _ANY_TYPE = re.compile(r"([(,]\s*(?:\w+|`\w+`))\s+ANY\s+TYPE\b", re.IGNORECASE)
@@ -47,9 +47,11 @@ class QueryJobs:
         loads: LoadStatements,
         runs: StatementRuns,
         jobs: Jobs,
+        sessions: Sessions,
     ) -> None:
         """Create the runner with the parts of BigQuery that queries use, and all jobs for INFORMATION_SCHEMA."""
         self._jobs = jobs
+        self._sessions = sessions
         self._learning = learning
         self._destinations = destinations
         self._context = destinations.context
@@ -95,7 +97,7 @@ class QueryJobs:
         found: dict[str, Any] = {"totalBytesProcessed": "0"}
         statements = self._statements(job, dry_run=True)
         sql = _readable(job.dialect_sql or query["query"], statements)
-        script = is_script(sql)
+        script = is_script(sql, in_session=job.session_id is not None)
         load = None if script else load_statement(sql, statements)
         if load is None:
             reject_foreign_names(sql)
@@ -162,6 +164,7 @@ class QueryJobs:
             job_id=job.key.id,
             session_id=job.session_id,
             jobs=self._jobs,
+            transactions=self._sessions.transactions(job.session_id),
             dry_run=dry_run,
         )
 

@@ -138,7 +138,7 @@ class StatementRuns:
             QueryError: A statement failed.
         """
         reject_refused_statements(sql)
-        script = is_script(sql)
+        script = is_script(sql, in_session=job.session_id is not None) or statements.transactions.active is not None
         load = None if script else load_statement(sql, statements)
         if load is not None:
             return self._run_load(load, statements)
@@ -151,6 +151,8 @@ class StatementRuns:
                 )
             return Outcome(statistics={"statementType": "CALL"})
         if script:
+            if statements.transactions.active is not None and job.configuration["query"].get("destinationTable"):
+                raise QueryError("A query in a transaction cannot have a destination table", reason="invalid")
             return self._run_script(job, sql, statements)
         model = statements.model_statement(sql)
         if model is not None:

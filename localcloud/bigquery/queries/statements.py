@@ -52,6 +52,7 @@ from localcloud.bigquery.sql.values.unnested import with_unnested_types
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.engine import Engine, complete
 from localcloud.bigquery.tables.sessions import dataset_of_session
+from localcloud.bigquery.tables.transactions import Transactions
 
 _TRANSLATOR = Translator()
 # The dataset name of a session's temporary tables, which are in a hidden dataset, as in BigQuery.
@@ -69,6 +70,7 @@ class Statements(Session):
         checks: The checks of the job's statements.
         model_uses: The views and functions over models that the statements use.
         conditional_routines: The names of the routines that the job creates only if they do not exist.
+        transactions: The transactions of the job or its session.
         routine_descriptions: The descriptions of the routines that the job creates, by their names as written.
     """
 
@@ -86,6 +88,7 @@ class Statements(Session):
         job_id: str | None = None,
         session_id: str | None = None,
         jobs: Jobs = tuple,
+        transactions: Transactions | None = None,
         dry_run: bool = False,
     ) -> None:
         """Create the statements of a job.
@@ -102,6 +105,7 @@ class Statements(Session):
             job_id: The id of the job, or None.
             session_id: The id of the job's session, or None.
             jobs: Returns the jobs that INFORMATION_SCHEMA.JOBS shows.
+            transactions: The transactions of the job's session, or None.
             dry_run: Whether statements are described only, so that no model is loaded or called.
         """
         self.destinations = destinations
@@ -119,6 +123,7 @@ class Statements(Session):
         self.caller = identity_of(user)
         self.default_dataset = default_dataset
         self._job_id, self._session_id = job_id, session_id
+        self.transactions = transactions or Transactions(of_session=False)
         self._views = CatalogViews(destinations, jobs, project=project, location=location, user=user)
         self._default = _split_dataset(default_dataset, project)
         self.checks = StatementChecks(destinations, self.columns_of, project=project, location=location)
@@ -260,9 +265,14 @@ class Statements(Session):
                     translator=_TRANSLATOR,
                 )
             )
-            return _without_alias_traps(rewrite_table_refs(translated, self.project))
+            duckdb_sql = _without_alias_traps(rewrite_table_refs(translated, self.project))
         except DomainError as error:
             raise query_error(error, sql=original, location=self.location) from error
+        transaction = self.transactions.active
+        if transaction is None:
+            return duckdb_sql
+        transaction.check_views(read_statement(sql, project=self.project).tables)
+        return transaction.redirected(duckdb_sql)
 
     def bind(self, duckdb_sql: str) -> tuple[str, list[Any] | None]:
         """Return translated SQL, and the values of the job's query parameters in it."""

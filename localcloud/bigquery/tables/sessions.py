@@ -14,6 +14,7 @@ import duckdb
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.tables.engine import Engine
+from localcloud.bigquery.tables.transactions import Transactions
 
 
 def dataset_of_session(session_id: str) -> str:
@@ -27,10 +28,12 @@ class OpenSession:
 
     Attributes:
         cursor: The cursor of the session's jobs.
+        transactions: The transactions of the session, which may last longer than a job.
         lock: Held by the job that uses the cursor.
     """
 
     cursor: duckdb.DuckDBPyConnection
+    transactions: Transactions = field(default_factory=lambda: Transactions(of_session=True))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -70,7 +73,15 @@ class Sessions:
             found = self._open.get(session_id) if session_id is not None else None
         return found or OpenSession(self._engine.cursor())
 
-    def end(self, session_id: str | None) -> None:
-        """End a session and drop its temporary tables."""
+    def transactions(self, session_id: str | None) -> Transactions:
+        """Return the transactions of an open session; without one, new ones of a single job."""
         with self._lock:
-            self._open.pop(session_id or "", None)
+            found = self._open.get(session_id) if session_id is not None else None
+        return found.transactions if found is not None else Transactions(of_session=False)
+
+    def end(self, session_id: str | None) -> None:
+        """End a session: roll back its transaction, and drop its temporary tables."""
+        with self._lock:
+            ended = self._open.pop(session_id or "", None)
+        if ended is not None:
+            ended.transactions.end()

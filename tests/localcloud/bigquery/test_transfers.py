@@ -439,9 +439,10 @@ class TestLoadData:
                 "the option reference_file_schema_uri",
             ),
             ("t FROM FILES (format = 'CSV', uris = ['gs://x/y'], skip_leading_rows = '1')", "skip_leading_rows"),
+            ("t PARTITION BY d + 1 FROM FILES (format = 'CSV', uris = ['gs://x/y'])", "Syntax error in PARTITION BY d"),
             (
-                "t PARTITION BY d + 1 FROM FILES (format = 'CSV', uris = ['gs://x/y'])",
-                "PARTITION BY expression must be",
+                "t PARTITION BY DATE_ADD(d) FROM FILES (format = 'CSV', uris = ['gs://x/y'])",
+                "PARTITION BY expression must",
             ),
             (
                 "t OPTIONS (nonsense = 1) FROM FILES (format = 'CSV', uris = ['gs://transfers/*'])",

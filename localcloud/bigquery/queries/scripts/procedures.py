@@ -68,7 +68,7 @@ class ProcedureScript(SystemScript):
         nested = self._nested()
         for parameter, value in zip(routine.arguments, values, strict=True):
             nested._frames.declare(parameter.name, _kind(parameter), value)
-        nested._active_txn, nested._caught, nested.labels = self._active_txn, list(self._caught), self.labels
+        nested._caught, nested.labels = list(self._caught), self.labels
         try:
             with suppress(ReturnSignal):
                 await nested.run_statements(routine.definition_body)
@@ -77,8 +77,6 @@ class ProcedureScript(SystemScript):
             sql = error.sql if isinstance(error, ScriptFailure) else ""
             frames = frames_of(error, routine.definition_body, name)
             raise ProcedureFailure(query_error(error), sql, frames) from error
-        finally:
-            self._active_txn = nested._active_txn
         self._final_table = nested._final_table
         return {name.lower(): value for name, value in nested._frames.snapshot_current().items()}
 

@@ -110,6 +110,7 @@ class Script(ProcedureScript):
             return
         load = load_statement(sql, statements)
         if load is not None:
+            self.check_load()
             self._files.load(load)
             self._final_table = None
             return
@@ -167,6 +168,7 @@ class Script(ProcedureScript):
             self._final_table = None
             return
         self._prepared = statements.prepare(statement.sql).strip()
+        self._before_change(statement)
         with statements.checking_calls(statement.target):
             await super()._exec_sql(self._prepared)
         self._name_columns(statement)

@@ -13,8 +13,16 @@ from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.reading.statement import read_statement
 
 
-def is_script(sql: str) -> bool:
-    """Return whether ``sql`` is a script and not a single statement. Raises ``QueryError`` if it can't be parsed."""
+def is_script(sql: str, *, in_session: bool = False) -> bool:
+    """Return whether ``sql`` is a script and not a single statement.
+
+    Args:
+        sql: The statement or script.
+        in_session: Whether it runs in a session, whose transactions may last longer than a job.
+
+    Raises:
+        QueryError: It can't be parsed, or begins or ends a transaction and is neither in a script nor in a session.
+    """
     try:
         parsed = parse_script(sql).statements
     except DomainError as error:
@@ -24,6 +32,8 @@ def is_script(sql: str) -> bool:
     if len(parsed) != 1 or not isinstance(parsed[0], SqlStmt):
         return True
     if is_transaction_statement(parsed[0].sql):
+        if in_session:
+            return True
         raise QueryError("Transaction control statements are supported only in scripts", location="query")
     return False
 

@@ -1,13 +1,10 @@
 """The transactions and the exception handlers of scripts.
 
-A transaction copies each table before its first change, and a rollback restores the tables. An error that a handler catches
-leaves the transaction open. A transaction that is open at the end of its script is rolled back.
 https://cloud.google.com/bigquery/docs/transactions
 """
 
 from __future__ import annotations
 
-import uuid
 from contextlib import suppress
 
 from bqemulator.domain.errors import DomainError
@@ -20,8 +17,9 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.scripts.traces import frames_of, trace_variables
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
-from localcloud.bigquery.sql.reading.statement import DML_TYPES, Statement, read_statement
+from localcloud.bigquery.sql.reading.statement import DML_TYPES, Statement
 from localcloud.bigquery.sql.values.parameters import Value
+from localcloud.bigquery.tables.transactions import Transaction
 
 _CATCHABLE = (DomainError, QueryError, ScriptRaise)
 
@@ -38,12 +36,12 @@ class TransactionalScript(ScriptInterpreter):
         self._source = ""
 
     async def run(self, source: str) -> ScriptResult:
-        """Run a script, and roll back the transaction that it leaves open."""
+        """Run a script, and roll back the transaction that it leaves open, unless its session goes on with it."""
         try:
             with suppress(ReturnSignal):
                 await self.run_statements(source)
         finally:
-            await self._restore_txn_snapshots()
+            self._statements.transactions.end_of_job()
             if self._temp_routines is not None:
                 self._temp_routines.cleanup()
         return ScriptResult(final_table=self._final_table, statements_executed=self._statements_executed)
@@ -92,11 +90,19 @@ class TransactionalScript(ScriptInterpreter):
     # Transactions
 
     async def _handle_txn_statement(self, op: str) -> None:
-        is_open = self._active_txn is not None
+        transactions = self._statements.transactions
+        is_open = transactions.active is not None
         if is_open == (op == "BEGIN"):
             what = "a transaction is already active" if is_open else "there is no active transaction"
             raise QueryError(f"{op} TRANSACTION is not possible: {what}", location="query")
-        await super()._handle_txn_statement(op)
+        if op == "BEGIN":
+            transactions.active = Transaction(self._statements.destinations)
+            return
+        ended, transactions.active = transactions.active, None
+        if ended is not None and op == "COMMIT":
+            ended.commit()
+        elif ended is not None:
+            ended.roll_back()
 
     def check_definition(self, statement: Statement) -> None:
         """Raise ``QueryError`` if a statement defines something permanent in a transaction."""
@@ -105,31 +111,22 @@ class TransactionalScript(ScriptInterpreter):
 
     def check_permanent(self, kind: str) -> None:
         """Raise ``QueryError`` if a statement of a type, which is about something permanent, defines it in a transaction."""
-        if self._active_txn is not None and kind.startswith(("CREATE_", "DROP_", "ALTER_")):
+        if self._statements.transactions.active is not None and kind.startswith(("CREATE_", "DROP_", "ALTER_")):
             raise QueryError(
                 f"{kind} is not supported in a transaction, which can only define temporary tables and functions",
                 location="query",
             )
 
-    async def _snapshot_dml_targets(self, sql: str) -> None:
-        statement = read_statement(sql, project=self._project_id)
-        table = statement.written_table if statement.kind in DML_TYPES else None
-        if self._active_txn is None or table is None or table in self._active_txn:
-            return
-        copy = f"_before_{uuid.uuid4().hex}"
-        self._statements.engine.execute(f'CREATE TEMP TABLE "{copy}" AS SELECT * FROM {table}')
-        self._active_txn[table] = copy
+    def check_load(self) -> None:
+        """Raise ``QueryError`` if a statement loads files in a transaction."""
+        if self._statements.transactions.active is not None:
+            raise QueryError("LOAD DATA is not supported in a transaction", location="query")
 
-    async def _restore_txn_snapshots(self) -> None:
-        """Restore the tables that the transaction has changed, also after the job is stopped, and end the transaction."""
-        copies, self._active_txn = self._active_txn or {}, None
-        connection = self._statements.connection
-        for table, copy in copies.items():
-            connection.execute("BEGIN")
-            connection.execute(f"DELETE FROM {table}")
-            connection.execute(f'INSERT INTO {table} SELECT * FROM "{copy}"')
-            connection.execute("COMMIT")
-            connection.execute(f'DROP TABLE "{copy}"')
+    def _before_change(self, statement: Statement) -> None:
+        """Have the open transaction copy the table that a statement changes."""
+        transaction = self._statements.transactions.active
+        if transaction is not None and statement.kind in DML_TYPES:
+            transaction.before_change(statement.target, statement.written_table)
 
 
 def is_transaction_statement(sql: str) -> bool:

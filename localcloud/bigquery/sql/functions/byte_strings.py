@@ -68,10 +68,15 @@ def soundex(text: str) -> str:
     letters = re.sub(r"[^A-Za-z]", "", text)
     if not letters:
         return ""
-    codes = "".join(re.findall(r"\d", letters.lower().translate(_SOUNDS)))
-    first = letters[0].lower().translate(_SOUNDS)
-    codes = re.sub(r"(.)\1+", r"\1", codes)
-    return (letters[0] + (codes[1:] if first.isdigit() else codes) + "000")[:4]
+    codes, last = [], ""
+    for code in letters.lower().translate(_SOUNDS):
+        if code.isdigit() and code != last:
+            codes.append(code)
+            last = code
+            if len(codes) == 4:
+                break
+    following = codes[1:] if letters[0].lower().translate(_SOUNDS).isdigit() else codes
+    return f"{letters[0]}{''.join(following)}000"[:4]
 
 
 def edit_distance(one: str, other: str, most: int) -> int:
@@ -169,10 +174,15 @@ MACROS: tuple[str, ...] = (
         for name, value in (("_like_any", "x"), ("_not_like_any", "x NOT"))
     ),
     f"CREATE OR REPLACE MACRO _soundex(x) AS {_SOUNDEX}(x)",
-    f"CREATE OR REPLACE MACRO _edit_distance(x, y) AS {_DISTANCE}(x, y, 9223372036854775807)",
+    # DuckDB's function counts bytes.
+    "CREATE OR REPLACE MACRO _edit_distance(x, y) AS CASE WHEN strlen(x) = length(x) AND strlen(y) = length(y) "
+    f"THEN levenshtein(x, y) ELSE {_DISTANCE}(x, y, 9223372036854775807) END",
     f"CREATE OR REPLACE MACRO _edit_distance_up_to(x, y, most) AS {_DISTANCE}(x, y, most)",
     f"CREATE OR REPLACE MACRO _decoded(x) AS {_DECODE}(x)",
-    f"CREATE OR REPLACE MACRO _instr(x, found, place, occurrence) AS {_INSTR}(x, found, place, occurrence)",
+    "CREATE OR REPLACE MACRO _instr(x, found, place, occurrence) AS "
+    "CASE WHEN place BETWEEN 1 AND length(x) AND occurrence = 1 AND found <> '' "
+    "THEN CASE strpos(x[place:], found) WHEN 0 THEN 0 ELSE strpos(x[place:], found) + place - 1 END "
+    f"ELSE {_INSTR}(x, found, place, occurrence) END",
     *(
         f"CREATE OR REPLACE MACRO _{name}_of_bytes({names}) AS bqemu_{name}_of_bytes({names})"
         for name, (_, kinds, _) in _FUNCTIONS.items()
@@ -285,7 +295,7 @@ def _of_bytes(name: str, *arguments: str) -> Rule:
     return rule
 
 
-def _of_either(name: str, *arguments: str) -> Rule:
+def of_either(name: str, *arguments: str) -> Rule:
     """Return the rule that calls one function for BYTES and another one for texts."""
     of_bytes = _of_bytes(name, *arguments)
 
@@ -350,19 +360,18 @@ RULES: dict[type[exp.Expr], Rule] = {
     exp.Levenshtein: _distance,
     exp.SafeConvertBytesToString: lambda node: call("_decoded", node.this),
     exp.Soundex: lambda node: call("_soundex", node.this),
-    exp.Reverse: _of_either("reverse"),
+    exp.Reverse: of_either("reverse"),
     exp.Lower: _of_bytes("lower"),
-    exp.Upper: _of_either("upper"),
     exp.Trim: _trim,
     exp.Replace: _of_bytes("replace", "expression", "replacement"),
-    exp.Split: _of_either("split", "expression"),
+    exp.Split: of_either("split", "expression"),
     exp.StartsWith: _of_bytes("starts_with", "expression"),
     exp.EndsWith: _of_bytes("ends_with", "expression"),
     exp.Translate: lambda node: _of_bytes("translate", "from_", "to")(node) or translation(node),
-    exp.ToCodePoints: _of_either("to_code_points"),
+    exp.ToCodePoints: of_either("to_code_points"),
     exp.FarmFingerprint: _fingerprint_of,
     exp.SHA2: _hash,
-    exp.Ascii: _of_either("ascii"),
+    exp.Ascii: of_either("ascii"),
     exp.BitwiseCount: lambda node: _of_bytes("bit_count")(node) or call("_bit_count", node.this),
     exp.BitwiseAnd: _of_bytes("and", "expression"),
     exp.BitwiseOr: _of_bytes("or", "expression"),

@@ -40,7 +40,8 @@ def _macros() -> Iterator[str]:
     )
     yield (
         f"CREATE OR REPLACE MACRO _shift_left(x, places) AS CASE WHEN places < 0 THEN {_NEGATIVE} "
-        f"WHEN places > 63 THEN 0 ELSE {_BITS.format('<<')} END"
+        "WHEN places > 63 THEN 0 WHEN x BETWEEN 0 AND 9223372036854775807 >> places THEN CAST(x AS BIGINT) << places "
+        f"ELSE {_BITS.format('<<')} END"
     )
     # Larger floats have more digits than the product with 10 ** 9, which DuckDB computes, can have.
     for prefix, cast in (("as", "CAST"), ("safe", "TRY_CAST")):

@@ -95,8 +95,6 @@ MACROS: tuple[str, ...] = (
     # DuckDB keeps the characters that belong together in their order.
     "CREATE OR REPLACE MACRO _reverse(x) AS CASE WHEN length(x) = length_grapheme(x) THEN reverse(x) "
     "ELSE array_to_string(list_transform(range(length(x), 0, -1), lambda place: x[place]), '') END",
-    # Most characters whose capital is more than one are not ASCII.
-    "CREATE OR REPLACE MACRO _upper(x) AS CASE WHEN strlen(x) = length(x) THEN upper(x) ELSE bqemu_upper_unicode(x) END",
     # The characters that fill up the last group of 4 may be missing.
     "CREATE OR REPLACE MACRO _from_base64(x) AS "
     "from_base64(rpad(rtrim(x, '='), CAST((length(rtrim(x, '=')) + 3) // 4 * 4 AS INTEGER), '='))",
@@ -107,7 +105,7 @@ MACROS: tuple[str, ...] = (
 WORDS = (
     *("SUBSTR", "SUBSTRING", "CONCAT", "LEFT", "RIGHT", "LPAD", "RPAD", "REPEAT", "UNICODE", "CHR", "ASCII", "COLLATE"),
     "FROM_BASE64",
-    *("CODE_POINTS_TO_STRING", "TO_CODE_POINTS", "SPLIT", "REVERSE", "UPPER", "TRANSLATE"),
+    *("CODE_POINTS_TO_STRING", "TO_CODE_POINTS", "SPLIT", "REVERSE", "TRANSLATE"),
 )
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
@@ -161,7 +159,6 @@ RULES: dict[type[exp.Expr], Rule] = {
     exp.CodePointsToString: lambda node: call("_code_points_to_string", node.this),
     exp.Collate: _collate,
     exp.FromBase64: lambda node: call("_from_base64", node.this),
-    exp.Upper: lambda node: call("_upper", node.this),
     exp.Left: lambda node: call("_left", node.this, node.expression),
     exp.Right: lambda node: call("_right", node.this, node.expression),
     exp.Pad: _pad,

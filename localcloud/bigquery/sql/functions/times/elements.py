@@ -70,6 +70,7 @@ def _expanded(pattern: str) -> str:
 # Writing
 
 
+@lru_cache(maxsize=65536)
 def written_time(kind: str, pattern: str, microseconds: int, zone: str) -> str:
     """Return the text of a time.
 

@@ -90,7 +90,7 @@ _KINDS: dict[type[exp.Expr], str] = {
     exp.TsOrDsToTime: "time",
 }
 # The elements that mean the same in DuckDB, by the type of the value.
-_OF_DATES, _OF_TIMES = "YmdjyBbAa", "HMSIp"
+_OF_DATES, _OF_TIMES = "YmdjyBbAaGVuUWw", "HMSIp"
 _SAME = {"date": _OF_DATES, "time": _OF_TIMES, "datetime": _OF_DATES + _OF_TIMES, "timestamp": _OF_DATES + _OF_TIMES}
 # DuckDB takes the year 1900 for one that is missing.
 _WHOLE = re.compile(r"(?=.*%Y)(?=.*%m)(?=.*%d)(?:%[YmdHMS]|[^%])*", re.DOTALL)

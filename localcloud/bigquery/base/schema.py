@@ -79,21 +79,11 @@ _VALUE_BYTES: dict[str, int] = {
 # Ends the engine's name of a column that has the same name as another one of its query.
 _MARK = "\N{INVISIBLE SEPARATOR}"
 _LEGACY_NAME = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
-_SQL_NAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 
 
 def legacy_type(name: str) -> str:
     """Return the REST name of a type that is given by its REST or SQL name, such as ``INTEGER`` for ``INT64``."""
     return _LEGACY_NAME.get(name.upper(), name.upper())
-
-
-def sql_type(f: Field) -> str:
-    """Return the GoogleSQL type of a field."""
-    kind = str(f["type"])
-    name = _SQL_NAME.get(kind, kind)
-    if name == "RECORD":
-        name = "STRUCT<" + ", ".join(f"`{child['name']}` {sql_type(child)}" for child in f["fields"]) + ">"
-    return f"ARRAY<{name}>" if f.get("mode") == "REPEATED" else name
 
 
 def field_of(name: str, duckdb_type: Any) -> Field:

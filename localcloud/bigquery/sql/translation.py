@@ -12,7 +12,7 @@ from typing import Any
 import sqlglot
 from bqemulator.domain.errors import InvalidQueryError, UnsupportedFeatureError
 from bqemulator.domain.result import Err, Ok, Result
-from bqemulator.sql import parameters, translator
+from bqemulator.sql import catalog_schema, parameters, translator
 from bqemulator.sql.rewriter import division_by_zero
 from bqemulator.sql.translator import SQLTranslator
 from sqlglot import exp
@@ -28,18 +28,19 @@ from localcloud.bigquery.sql.functions.rewriting import with_functions
 from localcloud.bigquery.sql.functions.times.intervals import with_intervals
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.names import quote_names
+from localcloud.bigquery.sql.reading.types import mark_types, whole_type_of
 from localcloud.bigquery.sql.structs.alternatives import with_alternatives
 from localcloud.bigquery.sql.structs.elements import with_elements
 from localcloud.bigquery.sql.structs.fields import name_fields
 from localcloud.bigquery.sql.structs.positions import with_positions
 from localcloud.bigquery.sql.structs.subscripts import call_subscripts
 from localcloud.bigquery.sql.structs.value_tables import with_columns
+from localcloud.bigquery.sql.tables.column_types import column_types
 from localcloud.bigquery.sql.tables.lengths import checked_lengths
 from localcloud.bigquery.sql.values.parameters import Parameters
 
 # bqemulator translates these expressions by the types of their operands.
 _TYPED = (exp.Avg, exp.Div)
-_NUMBER = "typed"
 # What sqlglot and bqemulator write for NUMERIC and BIGNUMERIC without parameters, outside texts and quoted names.
 _DECIMALS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\bDECIMAL\b(?:\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)|(?!\s*\())""")
 _WHOLE_DECIMALS = {(None, None): "DECIMAL(38, 9)", ("18", "3"): "DECIMAL(38, 9)", ("38", "5"): "DECIMAL(38, 18)"}
@@ -58,7 +59,9 @@ class Translator(SQLTranslator):
             reject_duckdb_only(sql)
             sql = with_columns(sql)
             sql = with_elements(with_single_matches(sql, schema), lambda _: None)
-            sql = with_nan(adjusted(with_positions(with_alternatives(name_fields(checked_lengths(sql))))), schema)
+            sql = with_nan(
+                adjusted(with_positions(with_alternatives(name_fields(checked_lengths(sql)), schema))), schema
+            )
             sql = call_json_macros(
                 call_subscripts(with_functions(with_intervals(with_arithmetic(sql, schema), schema), schema))
             )
@@ -76,17 +79,10 @@ class Translator(SQLTranslator):
 
         bqemulator's own method returns the analysed tree, in which names are qualified and in lower case.
         """
-        typed = list(tree.find_all(*_TYPED))
-        if not typed:
-            return tree
-        for number, node in enumerate(typed):
-            node.meta[_NUMBER] = number
-        annotated = SQLTranslator._annotate_tree(tree.copy(), schema)
-        for found in annotated.find_all(*_TYPED):
-            index = found.meta.get(_NUMBER)
-            if index is not None:
-                for operand in ("this", "expression"):
-                    _copy_type(found.args.get(operand), typed[index].args.get(operand))
+        mark_types(tree, schema, _TYPED, dialect="duckdb")
+        for node in tree.find_all(*_TYPED):
+            for operand in node.iter_expressions():
+                operand.type = whole_type_of(operand)
         return tree
 
 
@@ -123,11 +119,6 @@ def _with_names_of_fields(duckdb_sql: str) -> str:
     return tree.sql(dialect="duckdb") if changed else duckdb_sql
 
 
-def _copy_type(source: Any, target: Any) -> None:
-    if isinstance(source, exp.Expression) and isinstance(target, exp.Expression) and source.type is not None:
-        target.type = source.type
-
-
 # bqemulator rejects these keywords anywhere in the text, even in a string. `reject_duckdb_only` rejects calls only.
 translator._UNSUPPORTED_KEYWORDS = frozenset()
 translator.SQLTranslator = Translator  # type: ignore[misc]
@@ -154,5 +145,6 @@ def _checked_division(numerator: exp.Expr, divisor: exp.Expr) -> exp.Expr:
 # bqemulator takes the current time for the pseudo columns.
 setattr(translator, "rewrite_partition_pseudo_columns", str)  # noqa: B010  # an import of the module, which it does not export
 
+catalog_schema.build_catalog_schema = column_types  # type: ignore[assignment]  # the name of an argument differs
 parameters.bind_parameters = _bind  # type: ignore[assignment]  # our parameters are objects
 division_by_zero._build_division_case = _checked_division  # type: ignore[assignment]  # narrower arguments

@@ -48,7 +48,7 @@ from localcloud.bigquery.sql.functions.json.texts import JSON_MACROS
 from localcloud.bigquery.sql.functions.times import intervals
 from localcloud.bigquery.sql.functions.times import texts as time_texts
 from localcloud.bigquery.sql.reading.statement import TableName
-from localcloud.bigquery.sql.structs import elements
+from localcloud.bigquery.sql.structs import alternatives, elements
 from localcloud.bigquery.sql.structs.elements import with_elements
 from localcloud.bigquery.sql.structs.shapes import Shape
 from localcloud.bigquery.sql.structs.stars import with_stars
@@ -320,8 +320,8 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
         time_texts,
     ):
         functions.register(engine.connection)
-    modules = (routine_types, nan, adjustments, arithmetic, lengths, intervals, rewriting)
-    for macro in (*MACROS, *elements.MACROS, *JSON_MACROS, *(macro for module in modules for macro in module.MACROS)):
+    modules = (routine_types, alternatives, elements, nan, adjustments, arithmetic, lengths, intervals, rewriting)
+    for macro in (*MACROS, *JSON_MACROS, *(macro for module in modules for macro in module.MACROS)):
         engine.execute(macro)
     engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))
     for setting in LOCKED_SETTINGS:

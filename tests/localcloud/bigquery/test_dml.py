@@ -168,3 +168,18 @@ def test_wrong_changes_are_refused(world: BigQueryWorld, nested: str, statement:
     with pytest.raises(exceptions.BadRequest, match=message):
         world.rows(statement.format(nested))
     assert world.rows(f"SELECT * FROM {nested}") == [(1, 1, FIELDS)]
+
+
+def test_the_difference_of_two_dates_is_an_interval_in_every_change(world: BigQueryWorld, dataset: str) -> None:
+    table = f"{dataset}.dates"
+    world.rows(f"CREATE TABLE {table} (d DATE, e DATE, i INTERVAL)")
+    world.rows(
+        f"INSERT INTO {table} (d, e) VALUES (DATE '2024-01-05', DATE '2024-01-01'), (DATE '2024-02-05', DATE '2024-01-01')"
+    )
+    world.rows(f"DELETE FROM {table} WHERE d - e > INTERVAL 30 DAY")
+    world.rows(f"UPDATE {table} SET i = d - e WHERE TRUE")
+    world.rows(
+        f"MERGE {table} USING (SELECT DATE '2024-01-03' AS day) ON FALSE "
+        "WHEN NOT MATCHED THEN INSERT (i) VALUES (day - DATE '2024-01-01')"
+    )
+    assert world.rows(f"SELECT EXTRACT(DAY FROM i) AS days FROM {table} ORDER BY days") == [(2,), (4,)]

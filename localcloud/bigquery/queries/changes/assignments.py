@@ -11,7 +11,7 @@ from bqemulator.catalog.models import TableFieldSchema, TableMeta
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.base.schema import sql_type
+from localcloud.bigquery.base.type_names import sql_type
 from localcloud.bigquery.queries.changes.changed_tables import changed_table
 from localcloud.bigquery.queries.changes.nameless_rows import name_rows
 from localcloud.bigquery.queries.changes.value_types import check_values

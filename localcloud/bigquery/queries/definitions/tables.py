@@ -15,7 +15,8 @@ from bqemulator.scripting.parser import parse_script
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.base.schema import plain_name, quote, sql_type
+from localcloud.bigquery.base.schema import plain_name, quote
+from localcloud.bigquery.base.type_names import sql_type
 from localcloud.bigquery.queries.changes.assignments import completed_change
 from localcloud.bigquery.queries.changes.foreign_clauses import reject_foreign_clauses
 from localcloud.bigquery.queries.definitions.alterations import added_settings

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from localcloud.bigquery.base.schema import Field, sql_type
+from localcloud.bigquery.base.schema import Field
+from localcloud.bigquery.base.type_names import sql_type
 
 _NUMBERS = ("NUMERIC", "BIGNUMERIC", "FLOAT64")
 # The types to which an expression of a type is coerced. NUMERIC and BIGNUMERIC are one here, because the engine does not

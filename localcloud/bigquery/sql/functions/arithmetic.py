@@ -16,8 +16,8 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.nodes import call, columns_of
-from localcloud.bigquery.sql.functions.types import mark_types, type_of
 from localcloud.bigquery.sql.reading.tokens import parsed
+from localcloud.bigquery.sql.reading.types import mark_types, type_of
 
 # A number of at most 9 digits before the point, with fewer digits behind it. DuckDB computes with 64 bits here.
 _SHORT = "CAST(TRY_CAST({} AS DECIMAL(18, 9)) AS DECIMAL(18, {}))"

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from localcloud.bigquery.sql.functions.nodes import columns_of
 from localcloud.bigquery.sql.reading.tokens import parsed
 
 # The place of NULL and NaN before or after the numbers: NULLs first when ascending, or last.
@@ -47,7 +48,7 @@ def with_nan(sql: str, schema: Mapping[str, Any] | None) -> str:
         sql: The statement.
         schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
     """
-    floats = _float_columns(schema)
+    floats = set(columns_of(schema, _FLOATS))
     if not floats and _NAMES_FLOATS.search(sql) is None:
         return sql
     tree = parsed(sql)
@@ -55,17 +56,6 @@ def with_nan(sql: str, schema: Mapping[str, Any] | None) -> str:
         return sql
     change = _Change(tree, floats)
     return tree.sql(dialect="bigquery") if change.run() else sql
-
-
-def _float_columns(schema: Mapping[str, Any] | None) -> set[str]:
-    """Return the names in lower case of the columns that are floating point numbers."""
-    found: set[str] = set()
-    for name, kind in (schema or {}).items():
-        if isinstance(kind, Mapping):
-            found |= _float_columns(kind)
-        elif str(kind).upper() in _FLOATS:
-            found.add(str(name).lower())
-    return found
 
 
 class _Change:

@@ -35,7 +35,7 @@ def integer(node: exp.Expr | None) -> int | None:
 
 
 def columns_of(schema: Mapping[str, Any] | None, kinds: frozenset[str]) -> frozenset[str]:
-    """Return the names in lower case of the columns of some types.
+    """Return the names in lower case of the columns of some types, and of those of arrays of them.
 
     Args:
         schema: The types of the columns of tables, in nested mappings whose innermost keys are columns; or None.
@@ -45,6 +45,6 @@ def columns_of(schema: Mapping[str, Any] | None, kinds: frozenset[str]) -> froze
     for name, kind in (schema or {}).items():
         if isinstance(kind, Mapping):
             found |= columns_of(kind, kinds)
-        elif str(kind).upper() in kinds:
+        elif str(kind).upper().removeprefix("ARRAY<").removesuffix(">") in kinds:
             found.add(str(name).lower())
     return frozenset(found)

@@ -9,38 +9,144 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#set_o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from sqlglot import exp
 
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.functions.nodes import call
 from localcloud.bigquery.sql.reading.tokens import parsed
-from localcloud.bigquery.sql.structs.positions import by_position
+from localcloud.bigquery.sql.reading.types import columns_of, mark_types, whole_type_of
+from localcloud.bigquery.sql.structs.positions import by_position, fields_of, has_struct, target_of
 
 _MAY_CONCERN = re.compile(r"\bSTRUCT\b", re.IGNORECASE)
-_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ, exp.In)
-_CHOICES = (exp.SetOperation, exp.Array, exp.Case, exp.If, exp.Coalesce)
+_EQUALITIES: tuple[type[exp.Expr], ...] = (exp.EQ, exp.NEQ, exp.NullSafeEQ, exp.NullSafeNEQ)
+_ORDERS: dict[type[exp.Expr], str] = {
+    exp.GT: "Greater than",
+    exp.GTE: "Greater than or equal to",
+    exp.LT: "Less than",
+    exp.LTE: "Less than or equal to",
+    exp.Between: "BETWEEN",
+}
+_SORTS: tuple[type[exp.Expr], ...] = (exp.Ordered, exp.Max, exp.Min)
+_COMPARISONS: tuple[type[exp.Expr], ...] = (*_EQUALITIES, *_ORDERS, exp.In)
+_CHOICES: tuple[type[exp.Expr], ...] = (
+    exp.SetOperation,
+    exp.Array,
+    exp.ArrayConcat,
+    exp.Case,
+    exp.If,
+    exp.Coalesce,
+    exp.Lag,
+    exp.Lead,
+    exp.Nullif,
+)
+
+MACROS = ("CREATE OR REPLACE MACRO _one_value(x) AS list_extract(list_value(x), 1)",)
+"""The DuckDB macro that hides a STRUCT from DuckDB, which reads ``row(a, b) IN (SELECT ...)`` as two columns."""
 
 
-def with_alternatives(sql: str) -> str:
-    """Return one statement of GoogleSQL in which STRUCTs correspond by position."""
-    tree = parsed(sql) if _MAY_CONCERN.search(sql) is not None else None
-    if tree is None:
+def with_alternatives(sql: str, schema: Mapping[str, Any] | None) -> str:
+    """Return one statement of GoogleSQL in which STRUCTs correspond by position.
+
+    Args:
+        sql: The statement.
+        schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
+
+    Raises:
+        QueryError: An operator does not compare STRUCTs.
+    """
+    tree = parsed(sql) if _MAY_CONCERN.search(sql) is not None or _MAY_CONCERN.search(str(schema)) else None
+    if tree is None or tree.find(*_COMPARISONS, *_CHOICES, *_SORTS, exp.Cast) is None:
         return sql
+    mark_types(tree, schema, (*_COMPARISONS, *_CHOICES, *_SORTS, exp.Cast, exp.Select))
+    _reject_sorts(tree)
     changed = False
-    for node in reversed(list(tree.find_all(*_COMPARISONS))):
-        if not isinstance(node.parent, exp.Update):  # an assignment
+    for node in reversed(list(tree.find_all(*_COMPARISONS, exp.Case))):
+        if not (isinstance(node.parent, exp.Update) and node.arg_key == "expressions"):  # an assignment
             changed = _compare(node) or changed
     for choice in reversed(list(tree.find_all(*_CHOICES))):
         for values in _alternatives(choice):
             changed = _unite(values) or changed
+    for cast in reversed(list(tree.find_all(exp.Cast))):
+        changed = _convert(cast) or changed
     return tree.sql(dialect="bigquery") if changed else sql
 
 
+def _reject_sorts(tree: exp.Expr) -> None:
+    for node in tree.find_all(*_SORTS):
+        kind = _type_of(node.this)
+        if kind is not None:
+            name = (
+                "ORDER BY does not support expressions"
+                if isinstance(node, exp.Ordered)
+                else f"{node.key.upper()} is not defined for arguments"
+            )
+            raise QueryError(f"{name} of type {_in_words(kind)}", location="query")
+
+
+def _convert(cast: exp.Cast) -> bool:
+    """Convert the fields of a STRUCT by position."""
+    kind = _type_of(cast.this) if has_struct(cast.to) else None
+    if kind is None or isinstance(cast.this, exp.Struct) or _shape(kind) == _shape(cast.to):
+        return False
+    return _replace(cast.this, kind)
+
+
+# Comparisons
+
+
 def _compare(node: exp.Expr) -> bool:
-    """Take the names from the constructors on both sides of a comparison."""
-    operands = [node.this, *node.expressions] if isinstance(node, exp.In) else [node.this, node.expression]
-    coerced = [_replace(operand, type_of(operand)) for operand in operands]
-    return any(coerced)
+    """Take the names from the STRUCTs that are compared, unless all have the same."""
+    if isinstance(node, exp.In):
+        operands = [node.this, *node.expressions, *_looked_up(node)]
+    elif isinstance(node, exp.Case):
+        operands = [node.this, *(each.this for each in node.args["ifs"])] if node.this is not None else []
+    else:
+        operands = [each for each in node.iter_expressions() if each.arg_key != "symmetric"]
+    types = [_type_of(each) for each in operands]
+    if (name := _ORDERS.get(type(node))) is not None and (kind := next((each for each in types if each), None)):
+        raise QueryError(f"{name} is not defined for arguments of type {_in_words(kind)}", location="query")
+    written = {None if each is None else _shape(each) for each in types}
+    changed = False
+    if len(written) > 1:
+        coerced = [_replace(operand, kind) for operand, kind in zip(operands, types, strict=True)]
+        changed = any(coerced)
+    return (isinstance(node, exp.In) and _look_up_one_value(node)) or changed
+
+
+def _looked_up(node: exp.In) -> Iterator[exp.Expr]:
+    """Yield the array, or the column of the query, in which a value is looked up."""
+    if (unnest := node.args.get("unnest")) is not None:
+        yield from unnest.expressions if isinstance(unnest, exp.Unnest) else [unnest]
+    query = node.args.get("query")
+    for branch in _branches(query) if query is not None else ():
+        if isinstance(branch, exp.Select) and branch.args.get("kind") != "STRUCT" and len(branch.expressions) == 1:
+            yield branch.expressions[0].unalias()
+
+
+def _look_up_one_value(node: exp.In) -> bool:
+    """Look up a STRUCT as one value in an array, or in the one column of a query."""
+    query = node.args.get("query")
+    if query is None and node.args.get("unnest") is None:
+        return False
+    changed = False
+    for branch in _branches(query) if query is not None else ():
+        if isinstance(branch, exp.Select) and branch.args.get("kind") == "STRUCT":
+            fields = [each.unalias().copy() for each in branch.expressions]
+            branch.set("kind", None)
+            branch.set("expressions", [call("row", *fields)])
+            changed = True
+    if isinstance(node.this, (exp.Tuple, exp.Struct)) or _type_of(node.this) is not None:
+        value = node.this
+        row = call("row", *value.expressions) if isinstance(value, exp.Tuple) else value
+        node.set("this", call("_one_value", row))
+        changed = True
+    return changed
+
+
+# Choices
 
 
 def _unite(values: Sequence[exp.Expr]) -> bool:
@@ -48,27 +154,48 @@ def _unite(values: Sequence[exp.Expr]) -> bool:
     present = [value for value in values if not isinstance(value, exp.Null)]
     if len(present) < 2:
         return False
-    target = type_of(present[0])
-    changed = False
+    first = present[0]
+    if any(_shape(kind) for each in present[1:] if (kind := _type_of(each)) is not None):
+        first = _named(first)
+    changed = first is not present[0]
+    target = _type_of(first)
     for value in present[1:]:
-        own = type_of(value)
-        if own is not None and target is not None and own.sql() == target.sql():
+        own = _type_of(value)
+        if own is not None and target is not None and _shape(own) == _shape(target):
             continue
         changed = (target is not None and _rename(value, target)) or _replace(value, target or own) or changed
     return changed
 
 
+def _named(value: exp.Expr) -> exp.Expr:
+    """Replace the constructor of a STRUCT by one whose fields have names, also those in it: ``_field_1`` and so on."""
+    if not isinstance(value, (exp.Tuple, exp.Struct)):
+        return value
+    fields = [
+        exp.PropertyEQ(this=exp.to_identifier(name or f"_field_{number}", quoted=True), expression=_named(each.copy()))
+        for number, (name, each) in enumerate((_field(each) for each in value.expressions), 1)
+    ]
+    named = exp.Struct(expressions=fields)
+    named.meta.update(value.meta)
+    return value.replace(named)
+
+
 def _rename(value: exp.Expr, target: exp.DataType) -> bool:
     """Give the names of a type to a constructor of a STRUCT; return False for any other value."""
-    if not isinstance(value, exp.Struct) or len(value.expressions) != len(target.expressions):
+    fields = fields_of(target)
+    if (
+        not isinstance(value, exp.Struct)
+        or len(value.expressions) != len(fields)
+        or not all(name for name, _ in fields)
+    ):
         return False
-    fields = []
-    for each, field in zip(value.expressions, target.expressions, strict=True):
+    renamed = []
+    for each, (name, kind) in zip(value.expressions, fields, strict=True):
         _, inner = _field(each)
-        if not _rename(inner, field.args["kind"]):
-            inner = by_position(inner, field.args["kind"])
-        fields.append(exp.PropertyEQ(this=field.this.copy(), expression=inner.copy()))
-    value.set("expressions", fields)
+        if not _rename(inner, kind):
+            inner = by_position(inner, kind)
+        renamed.append(exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=inner.copy()))
+    value.set("expressions", renamed)
     return True
 
 
@@ -82,7 +209,7 @@ def _replace(value: exp.Expr, target: exp.DataType | None) -> bool:
 def _alternatives(node: exp.Expr) -> Iterator[Sequence[exp.Expr]]:
     """Yield the values that get one type."""
     match node:
-        case exp.SetOperation() if not isinstance(node.parent, exp.SetOperation):
+        case exp.SetOperation() if not isinstance(node.parent, exp.SetOperation) and not node.args.get("by_name"):
             yield from _columns(list(_branches(node)))
         case exp.Array() if not isinstance(node.expressions[0] if node.expressions else None, exp.Query):
             yield node.expressions
@@ -91,8 +218,12 @@ def _alternatives(node: exp.Expr) -> Iterator[Sequence[exp.Expr]]:
             yield [*results, node.args["default"]] if node.args.get("default") else results
         case exp.If() if not isinstance(node.parent, exp.Case) and node.args.get("false"):
             yield [node.args["true"], node.args["false"]]
-        case exp.Coalesce():
+        case exp.Coalesce() | exp.ArrayConcat():
             yield [node.this, *node.expressions]
+        case exp.Nullif():
+            yield [node.this, node.expression]
+        case exp.Lag() | exp.Lead() if node.args.get("default"):
+            yield [node.this, node.args["default"]]
 
 
 def _branches(query: exp.Expr) -> Iterator[exp.Expr]:
@@ -108,21 +239,55 @@ def _branches(query: exp.Expr) -> Iterator[exp.Expr]:
 def _columns(branches: list[exp.Expr]) -> Iterator[Sequence[exp.Expr]]:
     """Yield the values of each column of a set operation."""
     selects = [branch for branch in branches if isinstance(branch, exp.Select)]
-    if len(selects) != len(branches) or len({len(select.expressions) for select in selects}) != 1:
+    stars = [select for select in selects if any(each.is_star for each in select.expressions)]
+    columns = [columns_of(select) if select in stars else select.expressions for select in selects]
+    known = [each for each in columns if each is not None]
+    if len(known) < len(branches) or len({len(each) for each in known}) != 1:
         return
-    if any(projection.is_star for select in selects for projection in select.expressions):
-        return
-    for values in zip(*(select.expressions for select in selects), strict=True):
-        yield [value.unalias() for value in values]
+    rows = [[each.unalias() for each in row] for row in zip(*known, strict=True)]
+    if stars:
+        if all(len({_shape(kind) for each in row if (kind := _type_of(each)) is not None}) < 2 for row in rows):
+            return
+        for select, listed in zip(selects, known, strict=True):
+            if select in stars:
+                select.replace(exp.select(*listed, copy=False).from_(select.copy().subquery("_rows")))
+    yield from rows
 
 
-def type_of(value: exp.Expr) -> exp.DataType | None:
+# Types
+
+
+def _type_of(value: exp.Expr) -> exp.DataType | None:
+    """Return the type of a value with STRUCTs; None for any other value, and where the type is not known."""
+    coerced = target_of(value)
+    if coerced is not None:
+        return coerced
+    kind = whole_type_of(value)
+    if kind is None or any(each.this == exp.DType.UNKNOWN for each in kind.find_all(exp.DataType)):
+        return _written_type(value)
+    return kind if has_struct(kind) else None
+
+
+def _in_words(kind: exp.DataType) -> str:
+    return kind.sql(dialect="bigquery").replace("`", "")
+
+
+def _shape(kind: exp.DataType) -> object:
+    """Return the names of a type without those of types that are no STRUCTs."""
+    if kind.this == exp.DType.ARRAY:
+        return ("ARRAY", *(_shape(each) for each in kind.expressions if isinstance(each, exp.DataType)))
+    return tuple((name.lower(), _shape(field)) for name, field in fields_of(kind))
+
+
+def _written_type(value: exp.Expr) -> exp.DataType | None:
     """Return the type of a constructor of STRUCTs with names; None for any other value."""
     match value:
         case exp.Paren():
-            return type_of(value.this)
+            return _type_of(value.this)
         case exp.Cast() if value.to.find(exp.ColumnDef) is not None:
             return value.to
+        case exp.Subquery(this=exp.Select(expressions=fields) as select) if select.args.get("kind") == "STRUCT":
+            return _struct([(each.alias_or_name, each.unalias()) for each in fields])
         case exp.Struct():
             return _struct([_field(each) for each in value.expressions])
         case exp.Array():
@@ -132,7 +297,7 @@ def type_of(value: exp.Expr) -> exp.DataType | None:
 
 def _array(value: exp.Array) -> exp.DataType | None:
     first = next((each for each in value.expressions if not isinstance(each, exp.Null)), None)
-    element = None if first is None else type_of(first)
+    element = None if first is None else _type_of(first)
     if isinstance(first, exp.Select) and first.args.get("kind") == "STRUCT":
         element = _struct([(each.alias_or_name, each.unalias()) for each in first.expressions])
     return None if element is None else exp.DataType(this=exp.DType.ARRAY, expressions=[element], nested=True)
@@ -151,7 +316,7 @@ def _struct(fields: list[tuple[str, exp.Expr]]) -> exp.DataType | None:
         return None
     number = exp.DataType.build("INT64", dialect="bigquery")
     columns = [
-        exp.ColumnDef(this=exp.to_identifier(name, quoted=True), kind=type_of(value) or number.copy())
+        exp.ColumnDef(this=exp.to_identifier(name, quoted=True), kind=_type_of(value) or number.copy())
         for name, value in fields
     ]
     return exp.DataType(this=exp.DType.STRUCT, expressions=columns, nested=True)

@@ -15,10 +15,31 @@ COERCION = "_by_position"
 
 def by_position(value: exp.Expr, target: exp.DataType | None) -> exp.Expr:
     """Return a value that is coerced to a type by position; the value itself if the type has no STRUCT."""
-    if target is None or not _has_struct(target) or _is_nameless(value):
+    if target is None or not has_struct(target) or _is_nameless(value):
         return value
     kind = exp.Literal.string(target.sql(dialect="bigquery"))
     return exp.Anonymous(this=COERCION, expressions=[value.copy(), kind])
+
+
+def target_of(value: exp.Expr) -> exp.DataType | None:
+    """Return the type to which ``by_position`` has coerced a value; None for any other value."""
+    if not isinstance(value, exp.Anonymous) or value.name != COERCION:
+        return None
+    return exp.DataType.build(value.expressions[1].name, dialect="bigquery")
+
+
+def has_struct(kind: exp.DataType) -> bool:
+    """Return whether a type is or has a STRUCT."""
+    return any(each.this == exp.DType.STRUCT for each in kind.find_all(exp.DataType))
+
+
+def fields_of(kind: exp.DataType) -> list[tuple[str, exp.DataType]]:
+    """Return the names of the fields of a STRUCT, which may be empty, and their types; none for another type."""
+    if kind.this != exp.DType.STRUCT:
+        return []
+    return [
+        (each.name, each.args["kind"]) if isinstance(each, exp.ColumnDef) else ("", each) for each in kind.expressions
+    ]
 
 
 def query_by_position(query: exp.Expr, targets: list[exp.DataType | None]) -> bool:
@@ -58,10 +79,6 @@ def coerced_by_position(value: exp.Expr, target: exp.DataType) -> exp.Expr:
     return _coerced(value.copy(), target, 0)
 
 
-def _has_struct(kind: exp.DataType) -> bool:
-    return any(each.this == exp.DType.STRUCT for each in kind.find_all(exp.DataType))
-
-
 def _is_nameless(value: exp.Expr) -> bool:
     """Return whether a value is NULL, DEFAULT, or a constructor without names, which DuckDB takes by position."""
     match value:
@@ -74,13 +91,13 @@ def _is_nameless(value: exp.Expr) -> bool:
 
 def _coerced(value: exp.Expr, target: exp.DataType, depth: int) -> exp.Expr:
     """Return the value with STRUCTs without names, which DuckDB converts by position."""
-    if not _has_struct(target):
+    if not has_struct(target):
         return value
     element = exp.to_identifier(f"_element_{depth}")
     if target.this == exp.DType.ARRAY:
         return _for_each(value, element, _coerced(element.copy(), target.expressions[0], depth + 1))
-    kinds: list[exp.DataType] = [each.args["kind"] for each in target.expressions]  # columns have fields with names
-    if not any(_has_struct(kind) for kind in kinds):
+    kinds = [kind for _, kind in fields_of(target)]
+    if not any(has_struct(kind) for kind in kinds):
         return exp.Anonymous(this="struct_values", expressions=[value])
     fields = [
         _coerced(_call("struct_extract_at", element.copy(), exp.Literal.number(number)), kind, depth + 1)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from localcloud.bigquery.base.schema import field_of, sql_type
+from localcloud.bigquery.base.schema import field_of
+from localcloud.bigquery.base.type_names import sql_type
 from localcloud.bigquery.sql.values.parameters import Value
 
 _UNNESTED = re.compile(r"\bUNNEST\s*\(\s*@(?P<name>\w+)\s*\)", re.IGNORECASE)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.base.schema import Field, legacy_type, sql_type, unique_names
+from localcloud.bigquery.base.schema import Field, legacy_type, unique_names
+from localcloud.bigquery.base.type_names import sql_type
 from localcloud.bigquery.tables.files.csv_records import BadRecord, Dialect, delimiter_of
 from localcloud.bigquery.tables.files.text_values import Number
 from localcloud.bigquery.tables.files.times import TimeForms

@@ -17,7 +17,8 @@ from typing import Any
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.base.schema import Field, legacy_type, sql_type
+from localcloud.bigquery.base.schema import Field, legacy_type
+from localcloud.bigquery.base.type_names import sql_type
 from localcloud.bigquery.tables.files.csv_records import BadRecord, Dialect
 from localcloud.bigquery.tables.files.text_values import (
     BadValue,

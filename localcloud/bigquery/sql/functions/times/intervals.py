@@ -18,8 +18,8 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.intervals import interval_words, words_of_span
 from localcloud.bigquery.sql.errors.function_errors import FunctionError
 from localcloud.bigquery.sql.functions.nodes import call, columns_of, is_text
-from localcloud.bigquery.sql.functions.types import mark_types, type_of
 from localcloud.bigquery.sql.reading.tokens import parsed
+from localcloud.bigquery.sql.reading.types import mark_types, type_of
 
 _WORDS = "bqemu_words_of_interval"
 _MONTHS = "(datepart('year', x) * 12 + datepart('month', x))"

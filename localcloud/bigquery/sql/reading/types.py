@@ -1,0 +1,142 @@
+"""Finds the types of the parts of a statement, as far as sqlglot knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlglot import exp
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.qualify import qualify
+
+_TYPED, _COLUMNS = "typed_as", "columns"
+
+
+def mark_types(
+    tree: exp.Expr, schema: Mapping[str, Any] | None, kinds: tuple[type[exp.Expr], ...], dialect: str = "bigquery"
+) -> bool:
+    """Mark the nodes of some kinds, and their operands, with their types, which ``type_of`` returns.
+
+    Nothing else changes: the resolver of sqlglot, which changes names, gets a copy.
+
+    Args:
+        tree: The statement.
+        schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
+        kinds: The kinds of nodes.
+        dialect: The dialect of the statement; the types of the columns are those of GoogleSQL.
+
+    Returns:
+        Whether any type is known.
+    """
+    found_nodes = (each for node in tree.find_all(*kinds) for each in (node, *node.iter_expressions()))
+    marked = list({id(each): each for each in found_nodes if not isinstance(each, exp.Identifier)}.values())
+    if not marked:
+        return False
+    for place, node in enumerate(marked):
+        _lasting(node).meta[_TYPED] = place
+    found: dict[Any, exp.DataType] = {}
+    columns: dict[Any, list[exp.Expr]] = {}
+    for each in _resolved(tree, _types(schema or {}), dialect):
+        kind = (each.parent or each).type if isinstance(each, exp.Identifier) else each.type
+        if _TYPED in each.meta and isinstance(each, exp.Select):
+            columns[each.meta[_TYPED]] = each.expressions
+        if _TYPED in each.meta and kind is not None and isinstance(kind.this, exp.DType):
+            found[each.meta[_TYPED]] = kind
+    for node in marked:
+        place = _lasting(node).meta[_TYPED]
+        node.meta[_TYPED], node.meta[_COLUMNS] = found.get(place), columns.get(place)
+    return bool(found)
+
+
+def type_of(node: exp.Expr | None) -> exp.DType | None:
+    """Return the type with which ``mark_types`` has marked a node, or None; of a STRUCT or an ARRAY only that it is one."""
+    kind = whole_type_of(node)
+    return None if kind is None else kind.this
+
+
+def whole_type_of(node: exp.Expr | None) -> exp.DataType | None:
+    """Return the type with which ``mark_types`` has marked a node, with its fields or its elements; or None."""
+    kind = node.meta.get(_TYPED) if node is not None else None
+    return kind if isinstance(kind, exp.DataType) else None
+
+
+def _resolved(tree: exp.Expr, schema: dict[str, Any], dialect: str) -> Iterator[exp.Expr]:
+    """Yield the parts of a copy of a statement, with their types."""
+    # The resolver does not reach a query in an UNNEST.
+    hidden = [query for unnest in tree.find_all(exp.Unnest) for query in unnest.find_all(exp.Query)]
+    for part in (tree, *hidden):
+        try:
+            typed = _with_types(_as_query(part.copy()), schema, dialect)
+        except Exception:  # sqlglot's resolver raises many kinds, such as for ORDER BY 3 with a star
+            continue
+        yield from typed.walk()
+
+
+def columns_of(query: exp.Select) -> list[exp.Column] | None:
+    """Return the columns of a query that ``mark_types`` has marked, with those that its stars stand for.
+
+    Returns:
+        Columns with the type that ``whole_type_of`` returns; None if a column is not known.
+    """
+    found = query.meta.get(_COLUMNS) or []
+    if not found or any(each.is_star or not each.alias_or_name for each in found):
+        return None
+    columns = []
+    for each in found:
+        column = exp.column(exp.to_identifier(each.alias_or_name, quoted=True))
+        column.meta[_TYPED] = each.type
+        columns.append(column)
+    return columns
+
+
+def _types(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema with types in place of their names."""
+    return {
+        name: _types(kind) if isinstance(kind, Mapping) else exp.DataType.build(kind, dialect="bigquery")
+        for name, kind in schema.items()
+    }
+
+
+def _lasting(node: exp.Expr) -> exp.Expr:
+    """Return the part of a node that the resolver keeps: it replaces a column whose name turns out to be that of a field."""
+    return node.this if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier) else node
+
+
+def _with_types(query: exp.Expr, schema: dict[str, Any], dialect: str) -> exp.Expr:
+    """Return a query whose parts have the types that sqlglot finds."""
+    qualified = qualify(
+        query,
+        schema=schema,
+        dialect=dialect,
+        validate_qualify_columns=False,
+        expand_stars=True,
+        expand_alias_refs=False,
+        quote_identifiers=False,
+        identify=False,
+    )
+    return annotate_types(qualified, schema=schema, dialect=dialect)
+
+
+def _as_query(tree: exp.Expr) -> exp.Expr:
+    """Return a query with the expressions of a statement: the resolver knows the columns of queries only."""
+    match tree:
+        case exp.Create() | exp.Insert() if isinstance(tree.expression, exp.Query):
+            return tree.expression
+        case exp.Update():
+            values = [each.expression for each in tree.expressions]
+            return _query(values, tree.this, tree.args.get("from_"), tree.args.get("where"))
+        case exp.Delete():
+            return _query([], tree.this, None, tree.args.get("where"))
+        case exp.Merge():
+            values = [tree.args["on"], *tree.args["whens"].expressions]
+            return _query(values, tree.this, exp.From(this=tree.args["using"]), None)
+    return tree
+
+
+def _query(values: list[exp.Expr], table: exp.Expr, source: exp.From | None, where: exp.Where | None) -> exp.Select:
+    query = exp.select(*(values or [exp.Literal.number(1)]), copy=False).from_(table, copy=False)
+    if source is not None:
+        query = query.join(source.this, join_type="CROSS", copy=False)
+    if where is not None:
+        query.set("where", where)
+    return query

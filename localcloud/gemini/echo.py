@@ -17,6 +17,7 @@ from localcloud.gemini.contents import (
 )
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.generation_config import Generation
+from localcloud.gemini.json_values import as_list, camel_keys
 from localcloud.gemini.orders import Order, Orders
 from localcloud.gemini.schemas import conforming_value
 
@@ -45,6 +46,7 @@ class EchoBackend:
             BackendError: 400 for a request that Gemini rejects, or the error that an order sets.
         """
         prompt = parse_request(request)
+        _check_modalities(request)
         name = model.rsplit("/", 1)[-1]
         canonical = json.dumps([name, request], sort_keys=True, default=str)
         digest = hashlib.sha256(canonical.encode()).digest()
@@ -67,6 +69,14 @@ class EchoBackend:
             "modelVersion": f"localcloud-echo (stand-in for {name})",
             "responseId": digest.hex()[:24],
         }
+
+
+def _check_modalities(request: dict[str, Any]) -> None:
+    """Raise ``BackendError`` (400) if a request wants more than text, which the models of the table return alone."""
+    config = camel_keys(camel_keys(request).get("generationConfig") or {})
+    wanted = [str(each).upper() for each in as_list(config.get("responseModalities"))]
+    if others := [each.lower() for each in wanted if each not in ("TEXT", "MODALITY_UNSPECIFIED")]:
+        raise BackendError(400, f"Model does not support the requested response modalities: {','.join(others)}")
 
 
 def _refusal(index: int) -> dict[str, Any]:

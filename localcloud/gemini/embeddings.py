@@ -16,6 +16,21 @@ from localcloud.gemini.errors import BackendError
 from localcloud.gemini.json_values import as_list, camel_keys
 from localcloud.gemini.models import Model
 
+# https://cloud.google.com/vertex-ai/generative-ai/docs/embeddings/task-types
+TASK_TYPES = frozenset(
+    {
+        "RETRIEVAL_QUERY",
+        "RETRIEVAL_DOCUMENT",
+        "SEMANTIC_SIMILARITY",
+        "CLASSIFICATION",
+        "CLUSTERING",
+        "QUESTION_ANSWERING",
+        "FACT_VERIFICATION",
+        "CODE_RETRIEVAL_QUERY",
+    }
+)
+# https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api
+MOST_TEXTS = 250
 TEXT_MODEL_FIELDS = frozenset({"content", "title", "task_type", "taskType", "mimeType", "mime_type"})
 
 
@@ -31,6 +46,22 @@ def vector_of(text: str, dimensions: int) -> list[float]:
     return [round(value / length, 7) if value else 0.0 for value in values]
 
 
+def predictions(model: Model, request: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the predictions for a PredictRequest.
+
+    Raises:
+        BackendError: 400 if there are no or too many instances, or one of them or a parameter is invalid.
+    """
+    instances, parameters = as_list(request.get("instances")), camel_keys(request.get("parameters") or {})
+    if not instances:
+        raise BackendError(400, "Empty instances.")
+    if len(instances) > MOST_TEXTS:
+        raise BackendError(400, f"{MOST_TEXTS} instance(s) is allowed per prediction. Actual: {len(instances)}")
+    if not isinstance(parameters.get("autoTruncate", True), bool):
+        raise BackendError(400, f"autoTruncate must be true or false, not {parameters['autoTruncate']!r}.")
+    return [prediction(model, instance, parameters.get("outputDimensionality")) for instance in instances]
+
+
 def prediction(model: Model, instance: Any, dimensions: int | None = None) -> dict[str, Any]:
     """Return the prediction of a text embedding model for an instance such as ``{"content": "a text"}``.
 
@@ -42,6 +73,9 @@ def prediction(model: Model, instance: Any, dimensions: int | None = None) -> di
     text = instance.get("content")
     if not isinstance(text, str) or not text:
         raise BackendError(400, "The text content is empty.")
+    task = camel_keys(instance).get("taskType")
+    if task is not None and task not in TASK_TYPES:
+        raise BackendError(400, f"The task type {task!r} does not exist: use one of {', '.join(sorted(TASK_TYPES))}.")
     statistics = {"token_count": count_tokens(text), "truncated": False}
     values = vector_of(text, _dimensions(model, dimensions))
     return {"embeddings": {"statistics": statistics, "values": values}}

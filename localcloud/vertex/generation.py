@@ -11,7 +11,7 @@ from typing import Any
 from localcloud.base.json_api import Call, Route
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.contents import Prompt, parse_request, split_tokens
-from localcloud.gemini.embeddings import embed_content, prediction
+from localcloud.gemini.embeddings import embed_content, predictions
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.json_values import as_list, camel_keys
 from localcloud.gemini.models import GLOBAL, Model, ModelTable
@@ -85,10 +85,7 @@ class Generation:
             raise BackendError(400, f"The model {call.names['model']} does not support predict.")
         request = call.json()
         check_fields("PredictRequest", request, version_of(call))
-        dimensions = camel_keys(request.get("parameters") or {}).get("outputDimensionality")
-        return {
-            "predictions": [prediction(model, instance, dimensions) for instance in as_list(request.get("instances"))]
-        }
+        return {"predictions": predictions(model, request)}
 
     def _generate(self, call: Call) -> dict[str, Any]:
         return self._response(call)

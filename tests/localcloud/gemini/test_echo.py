@@ -112,6 +112,7 @@ def test_a_json_schema_is_accepted_too() -> None:
         (text_request("x", temperature=3), "temperature"),
         (text_request("x", temperature="hot"), "temperature"),
         (text_request("x", topP=1.5), "topP"),
+        (text_request("x", responseModalities=["TEXT", "IMAGE"]), "response modalities: image"),
         (text_request("x", candidateCount=9), "candidateCount"),
         (text_request("x", maxOutputTokens=0), "maxOutputTokens"),
         (text_request("x", maxOutputTokens=2_000_000), "maxOutputTokens"),

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 import requests
 
+from localcloud.gemini.embeddings import predictions
+from localcloud.gemini.errors import BackendError
+from localcloud.gemini.models import MODELS
 from tests.localcloud.gemini.prompts import text_request
 from tests.localcloud.vertex.world import FINAL, PARENT, PROJECT, World, job_body, vertex_world
 from tests.waiting import LAST_LIMIT, wait_until
@@ -111,6 +114,23 @@ def test_a_model_answers_only_the_methods_that_it_has(world: World) -> None:
     assert status("gemini-2.5-flash", "predict", {"instances": [{"content": "x"}]}) == 400
     assert status("gemini-2.5-flash", "embedContent", {"content": {"parts": [{"text": "x"}]}}) == 400
     assert status("text-embedding-999", "predict", {"instances": [{"content": "x"}]}) == 404
+
+
+@pytest.mark.parametrize(
+    ("request_body", "message"),
+    [
+        ({"instances": []}, "Empty instances."),
+        ({"instances": [{"content": "x"}] * 251}, "250 instance(s) is allowed per prediction. Actual: 251"),
+        ({"instances": [{"content": "x", "task_type": "SEARCH"}]}, "The task type 'SEARCH' does not exist"),
+        ({"instances": [{"content": "x"}], "parameters": {"autoTruncate": "no"}}, "autoTruncate must be true or false"),
+        ({"instances": [{"content": "x"}], "parameters": {"outputDimensionality": 769}}, "from 1 to 768, not 769"),
+    ],
+)
+def test_texts_that_are_not_valid_get_no_embeddings(request_body: dict[str, Any], message: str) -> None:
+    with pytest.raises(BackendError) as raised:
+        predictions(MODELS["text-embedding-005"], request_body)
+    assert raised.value.code == 400
+    assert message in raised.value.message
 
 
 def test_the_orders_of_the_stand_in_fail_rows_of_a_running_local_cloud(world: World) -> None:

@@ -20,24 +20,11 @@ from localcloud.bigquery.base.session import Column
 from localcloud.bigquery.ml.prediction import input_column, quoted, unused_name
 from localcloud.bigquery.ml.signature import ColumnType
 from localcloud.bigquery.ml.statements import OptionValue
-from localcloud.gemini.embeddings import prediction
+from localcloud.gemini.embeddings import TASK_TYPES, prediction
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.models import MODELS, Model
 
 EMBEDDING_FUNCTIONS = frozenset({"ML.GENERATE_EMBEDDING", "AI.GENERATE_EMBEDDING"})
-# https://cloud.google.com/vertex-ai/generative-ai/docs/embeddings/task-types
-_TASK_TYPES = frozenset(
-    {
-        "RETRIEVAL_QUERY",
-        "RETRIEVAL_DOCUMENT",
-        "SEMANTIC_SIMILARITY",
-        "CLASSIFICATION",
-        "CLUSTERING",
-        "QUESTION_ANSWERING",
-        "FACT_VERIFICATION",
-        "CODE_RETRIEVAL_QUERY",
-    }
-)
 _RESULT = pa.struct({"vector": pa.list_(pa.float64()), "statistics": pa.string(), "status": pa.string()})
 _DUCKDB_RESULT = 'STRUCT("vector" DOUBLE[], statistics VARCHAR, status VARCHAR)'
 
@@ -141,8 +128,8 @@ def prepare_embedding(function: str, endpoint: str, options: Mapping[str, Option
         raise _invalid(function, f"Unknown argument {min(remaining)}.")
     if not isinstance(flatten, bool):
         raise _invalid(function, "flatten_json_output must be a BOOL.")
-    if task is not None and str(task).upper() not in _TASK_TYPES:
-        raise _invalid(function, f"task_type must be one of {', '.join(sorted(_TASK_TYPES))}.")
+    if task is not None and str(task).upper() not in TASK_TYPES:
+        raise _invalid(function, f"task_type must be one of {', '.join(sorted(TASK_TYPES))}.")
     if dimensions is not None and (
         not isinstance(dimensions, int) or isinstance(dimensions, bool) or not 1 <= dimensions <= model.dimensions
     ):

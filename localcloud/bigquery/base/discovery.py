@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -19,6 +20,12 @@ def _document(name: str = "bigquery.v2") -> dict[str, Any]:
 def property_names(schema: str) -> frozenset[str]:
     """Return the names of the fields of a schema of the BigQuery API, such as ``Job``."""
     return frozenset(_document()["schemas"][schema]["properties"])
+
+
+def properties(schema: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return the descriptions of the fields of a schema, by their names."""
+    found: Mapping[str, Mapping[str, Any]] = _document()["schemas"][schema]["properties"]
+    return found
 
 
 def discovery_document(url: str) -> dict[str, Any]:

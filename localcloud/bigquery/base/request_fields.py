@@ -14,6 +14,7 @@ from typing import Any
 from localcloud.apis.discovery import Discovery
 from localcloud.bigquery.base.discovery import property_names
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.request_values import check_parameter, check_values
 
 _ENCRYPTED = "nothing is encrypted"
 _LEGACY = "it belongs to legacy SQL"
@@ -108,12 +109,11 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
     "QueryRequest": RequestFields(
         "jobs.query",
         _names(
-            "connectionProperties createSession defaultDataset dryRun formatOptions jobTimeoutMs labels location maxResults"
-            " maximumBytesBilled query queryParameters requestId timeoutMs useLegacySql"
+            "connectionProperties createSession defaultDataset dryRun formatOptions jobCreationMode jobTimeoutMs labels"
+            " location maxResults maximumBytesBilled query queryParameters requestId timeoutMs useLegacySql"
         ),
         {
             "destinationEncryptionConfiguration": _ENCRYPTED,
-            "jobCreationMode": "each query is a job",
             "kind": "the service sets it",
             "maxSlots": "jobs use no slots",
             "parameterMode": "parameters with names are named",
@@ -255,8 +255,13 @@ def check_parameters(verb: str, path: str, parameters: Mapping[str, str]) -> Non
         if value and value not in harmless:
             raise QueryError(f"Parameter {name} is not supported by the local BigQuery.", reason="notImplemented")
     called = _DISCOVERY.find("bigquery", verb, path) if parameters else None
-    for name in parameters:
-        if called is not None and called.parameter(name) is None:
+    for name, value in parameters.items():
+        if called is None:
+            continue
+        described = called.parameter(name)
+        if described is not None:
+            check_parameter(name, value, described)
+        else:
             raise QueryError(
                 f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter. '
                 f"Field '{name}' could not be found in request message.",
@@ -265,7 +270,7 @@ def check_parameters(verb: str, path: str, parameters: Mapping[str, str]) -> Non
 
 
 def check_request(schema: str, body: Mapping[str, Any], path: str = "") -> None:
-    """Reject a request that has a field which is not carried out, or which no request has.
+    """Reject a request that has a field which is not carried out, or which no request has, or a value of another type.
 
     Args:
         schema: The name of the body's schema.
@@ -273,12 +278,14 @@ def check_request(schema: str, body: Mapping[str, Any], path: str = "") -> None:
         path: The path of the body within the request, for error messages.
 
     Raises:
-        QueryError: ``notImplemented`` for a field that is not carried out, ``badRequest`` for an unknown one.
+        QueryError: ``notImplemented`` for a field that is not carried out, ``badRequest`` for an unknown one, ``invalid`` for
+            a value.
     """
     fields = REQUEST_FIELDS[schema]
     for name, value in body.items():
         if value is not None and name not in fields.carried_out:
             _check_field(schema, fields, name, value, path)
+    check_values(schema, {name: value for name, value in body.items() if name not in fields.refused})
     for name, inner in WITHIN.get(schema, {}).items():
         value = body.get(name)
         if isinstance(value, Mapping):

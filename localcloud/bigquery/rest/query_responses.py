@@ -56,7 +56,23 @@ def query_response(job: Job, body: dict[str, Any], *, rows: bool = True) -> dict
             size=int(maximum) if maximum is not None else None,
             int64_timestamps=bool(options.get("useInt64Timestamp")),
         )
+    if body.get("jobCreationMode") == "JOB_CREATION_OPTIONAL":
+        _name_query(response, job)
     return response
+
+
+def _name_query(response: dict[str, Any], job: Job) -> None:
+    """Name the query and not its job, if the response has all rows; else say why there is a job.
+
+    https://cloud.google.com/bigquery/docs/running-queries#optional-job-creation
+    """
+    response["queryId"] = job.key.id
+    if response["jobComplete"] and "pageToken" not in response and job.session_id is None:
+        response.pop("jobReference")
+        response["location"] = job.key.location
+    else:
+        code = "LARGE_RESULTS" if response["jobComplete"] else "LONG_RUNNING"
+        response["jobCreationReason"] = {"code": code}
 
 
 def results_response(job: Job, call: Call) -> dict[str, Any]:

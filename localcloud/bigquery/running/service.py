@@ -7,7 +7,7 @@ import json
 import re
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ _LABEL_VALUE = re.compile(r"(?:[^\WA-Z]|-){0,63}")
 LABELS = 64
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/query (requestId)
 REQUEST_ID_LIFE = timedelta(minutes=15)
+_PROPERTIES = ("dataset_project_id", "time_zone", "service_account")
 _STANDARD_SQL = re.compile(r"^\s*#standardSQL\b", re.IGNORECASE)
 _LEGACY_SQL = re.compile(r"^\s*#legacySQL\b", re.IGNORECASE)
 
@@ -134,6 +135,12 @@ class JobService:
             raise QueryError("Required parameter is missing: query", reason="required")
         check_labels(configuration.get("labels") or {})
         reference = body.get("jobReference") or {}
+        if reference.get("projectId", project) != project:
+            raise QueryError(
+                f"Value '{reference['projectId']}' in content does not agree with value '{project}'. This can happen when a "
+                "value set through a parameter is inconsistent with a value set in the request.",
+                reason="invalid",
+            )
         job_id = reference.get("jobId") or f"job_{uuid.uuid4().hex}"
         if not _JOB_ID.fullmatch(job_id):
             raise QueryError(
@@ -146,6 +153,9 @@ class JobService:
         job = Job(JobKey(project, location, job_id), configuration, user=user, created=self.clock.now())
         if kinds[0] == "query":
             configuration["query"].setdefault("priority", "INTERACTIVE")
+            labels = check_properties(configuration["query"].get("connectionProperties") or (), project)
+            if labels:
+                configuration["labels"] = {**(configuration.get("labels") or {}), **labels}
             job.session_id = self.sessions.open_or_find(configuration["query"])
         return job
 
@@ -279,6 +289,26 @@ def check_labels(labels: dict[str, str]) -> None:
             raise QueryError(f'Label key "{key}" has invalid characters or length.', reason="invalid")
         if not isinstance(value, str) or not _LABEL_VALUE.fullmatch(value):
             raise QueryError(f'Label value "{value}" has invalid characters or length.', reason="invalid")
+
+
+def check_properties(given: Sequence[Mapping[str, Any]], project: str) -> dict[str, str]:
+    """Return the labels that connection properties give to a query. Raises ``QueryError`` for a property without effect.
+
+    https://cloud.google.com/bigquery/docs/reference/rest/v2/ConnectionProperty
+    """
+    labels = {}
+    for each in given:
+        key, value = str(each.get("key") or ""), str(each.get("value") or "")
+        if key == "query_label":
+            name, _, text = value.partition(":")
+            labels[name] = text
+        elif key != "session_id" and (key, value) != ("dataset_project_id", project):
+            raise QueryError(
+                f"Connection property {key} with value {value} is not supported by the local BigQuery.",
+                reason="notImplemented" if key in _PROPERTIES else "invalid",
+            )
+    check_labels(labels)
+    return labels
 
 
 def page_token(number: int) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 from bqemulator.catalog.models import DatasetMeta
 
-from localcloud.bigquery.base.errors import NotFound
+from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import (
     Field,
     columns_of,
@@ -199,6 +199,7 @@ class AnonymousTables:
         reader = cursor.to_arrow_reader(_BATCH)
         first: list[pa.RecordBatch] = []
         for batch in reader:
+            reject_null_elements(batch, found)
             first.append(batch)
             if sum(seen.num_rows for seen in first) > ROWS_IN_MEMORY:
                 return self._spill(name, columns, first, reader, location)
@@ -219,7 +220,9 @@ class AnonymousTables:
         def batches() -> Iterator[pa.RecordBatch]:
             yield from first
             first.clear()
-            yield from rest
+            for batch in rest:
+                reject_null_elements(batch, [name for name, _ in columns])
+                yield batch
 
         reader = pa.RecordBatchReader.from_batches(rest.schema, batches())
         writer = self._engine.cursor()
@@ -304,6 +307,28 @@ class AnonymousTables:
                     etag=f"{project}-{dataset}",
                 )
             )
+
+
+def reject_null_elements(batch: pa.RecordBatch, names: Sequence[str]) -> None:
+    """Reject arrays with NULL as an element, which a query may have and its result may not.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#array_nulls
+
+    Raises:
+        QueryError: A column has such an array.
+    """
+    for name, column in zip(names, batch.columns, strict=True):
+        if _has_null_element(column):
+            raise QueryError(f"Array cannot have a null element; error in writing field {name}", location="query")
+
+
+def _has_null_element(values: pa.Array) -> bool:
+    if pa.types.is_list(values.type):
+        elements = values.flatten()
+        return elements.null_count > 0 or _has_null_element(elements)
+    if pa.types.is_struct(values.type):
+        return any(_has_null_element(values.field(index)) for index in range(values.type.num_fields))
+    return False
 
 
 def _annotated(table: pa.Table, columns: tuple[tuple[str, str], ...]) -> pa.Table:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.api_core import exceptions
@@ -408,3 +409,43 @@ def test_an_invalid_body_is_rejected(world: BigQueryWorld) -> None:
         answer = world.call("POST", "/jobs", data=body, headers={"content-type": "application/json"})
         assert answer.status_code == 400, body
         assert answer.json()["error"]["code"] == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "message"),
+    [
+        ("GET", "/jobs?stateFilter=ended", None, "Invalid value for stateFilter: ended"),
+        ("GET", "/jobs?maxResults=-1", None, "Invalid value for maxResults: -1"),
+        ("POST", "/queries", {"query": "SELECT 1", "maxResults": "x"}, "Invalid value for maxResults: x"),
+        ("POST", "/queries", {"query": "SELECT 1", "useLegacySql": "maybe"}, "Invalid value for useLegacySql: maybe"),
+        ("POST", "/queries", {"query": "SELECT 1", "jobCreationMode": "NONE"}, "Invalid value for jobCreationMode: NONE"),
+        ("POST", "/jobs", {"jobReference": {"projectId": "other"}, "configuration": {"query": {"query": "SELECT 1"}}}, "other"),
+        ("POST", "/jobs", {"configuration": {"query": {"query": "SELECT 1", "priority": "LOW"}}}, "Use one of INTERACTIVE"),
+        ("POST", "/queries", {"query": "SELECT 1", "connectionProperties": [{"key": "k", "value": "v"}]}, "property k with"),
+    ],
+)  # fmt: skip
+def test_values_that_no_call_has_are_refused(
+    world: BigQueryWorld, method: str, path: str, body: dict[str, Any] | None, message: str
+) -> None:
+    answer = world.call(method, path, json=body)
+    assert (answer.status_code, message in answer.json()["error"]["message"]) == (400, True)
+
+
+def test_a_query_without_a_job_has_an_id_of_its_own(world: BigQueryWorld) -> None:
+    client = world.client()
+    client.default_job_creation_mode = "JOB_CREATION_OPTIONAL"
+    rows = client.query_and_wait("SELECT 1 AS x")
+    assert ([row.x for row in rows], rows.job_id, bool(rows.query_id)) == ([1], None, True)
+    numbers = client.query_and_wait("SELECT x FROM UNNEST(GENERATE_ARRAY(1, 9)) AS x", page_size=4)
+    assert (sum(row.x for row in numbers), bool(numbers.job_id)) == (45, True)
+
+
+def test_a_label_of_a_query_is_a_label_of_its_job(world: BigQueryWorld) -> None:
+    config = bigquery.QueryJobConfig(connection_properties=[bigquery.ConnectionProperty("query_label", "team:news")])
+    assert world.client().query("SELECT 1", job_config=config).labels == {"team": "news"}
+
+
+@pytest.mark.parametrize("sql", ["SELECT [1, NULL] AS a", "SELECT STRUCT([1, NULL] AS x) AS a"])
+def test_a_result_has_no_arrays_with_null(world: BigQueryWorld, sql: str) -> None:
+    with pytest.raises(exceptions.BadRequest, match="Array cannot have a null element; error in writing field a"):
+        world.rows(sql)

@@ -90,6 +90,21 @@ def test_a_parameter_that_is_not_given_is_named_with_its_place(world: BigQueryWo
         run(world, "SELECT @x", Scalar("y", "INT64", 1))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([("a", "INT64", "1.5")], "Bad int64 value: 1.5"),
+        ([("a", "INT64", "1"), ("A", "INT64", "2")], "Duplicate query parameter name: a"),
+    ],
+)
+def test_parameters_that_would_be_changed_are_refused(
+    world: BigQueryWorld, given: list[tuple[str, str, str]], message: str
+) -> None:
+    parameters = [bigquery.ScalarQueryParameter(*each) for each in given]
+    with pytest.raises(exceptions.BadRequest, match=message):
+        world.rows("SELECT @a", job_config=bigquery.QueryJobConfig(query_parameters=parameters))
+
+
 def test_positional_parameters_are_bound_where_they_stand() -> None:
     parameters = Parameters.of([(None, Value(1)), (None, Value("a", "VARCHAR"))])
     assert parameters.named_in("SELECT '?', ?, f(?)") == "SELECT '?', @_p0, f(@_p1)"

@@ -169,8 +169,12 @@ def rest_parameters(given: Sequence[dict[str, Any]] | None) -> Parameters:
     """Return the parameters in the REST field ``queryParameters``.
 
     Raises:
-        QueryError: A type is not known, or a value does not have its type.
+        QueryError: A type is not known, a value does not have its type, or two parameters have the same name.
     """
+    names = [str(each["name"]).lower() for each in given or () if each.get("name")]
+    double = next((name for index, name in enumerate(names) if name in names[:index]), None)
+    if double is not None:
+        raise QueryError(f"Duplicate query parameter name: {double}", reason="invalid")
     return Parameters.of([(each.get("name") or None, _rest_value(each)) for each in given or ()])
 
 
@@ -229,7 +233,9 @@ def _python_value(kind: dict[str, Any], value: dict[str, Any]) -> Any:
         return None
     try:
         return _READERS.get(name, str)(str(raw))
-    except (ValueError, InvalidOperation, binascii.Error):
+    except (ValueError, InvalidOperation, binascii.Error) as error:
+        if name in ("INT64", "INTEGER"):  # the engine would round 1.5
+            raise QueryError(f"Bad int64 value: {raw}", reason="invalid") from error
         return str(raw)  # the engine converts the text, or reports it in BigQuery's words
 
 

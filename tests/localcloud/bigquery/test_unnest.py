@@ -49,6 +49,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
         (f"SELECT b FROM UNNEST(IF(TRUE, {PAIRS}, NULL)) WHERE a = 2", [{"b": "y"}]),
         ("SELECT key FROM UNNEST((SELECT ANY_VALUE(params) FROM d.t WHERE id = 1)) WHERE value.i = 7", [{"key": "n"}]),
         ("SELECT key FROM (SELECT ARRAY_AGG(t) AS l FROM d.t), UNNEST(l), UNNEST(params) WHERE value.i = 7", [{"key": "n"}]),
+        # Arrays of the query around a subquery
+        ("SELECT (SELECT COUNT(*) FROM t.tags) AS n FROM d.t ORDER BY id", [{"n": 2}, {"n": 0}]),
+        ("SELECT id FROM d.t AS q WHERE EXISTS (SELECT 1 FROM q.params AS p WHERE p.value.i = 7)", [{"id": 1}]),
+        ("SELECT ARRAY(SELECT x FROM t.tags x WITH OFFSET o ORDER BY o DESC) AS l FROM d.t WHERE id = 1", [{"l": ["q", "p"]}]),
+        ("WITH w AS (SELECT [1, 2] AS a) SELECT (SELECT SUM(x) FROM w.a AS x) AS s FROM w", [{"s": 3}]),
+        ("SELECT (SELECT SUM(x) FROM w.s.a AS x) AS n FROM (SELECT STRUCT([1, 2] AS a) AS s) AS w", [{"n": 3}]),
         # Offsets
         ("SELECT * FROM UNNEST(['p', 'q']) AS x WITH OFFSET ORDER BY x", [{"x": "p", "offset": 0}, {"x": "q", "offset": 1}]),
         ("SELECT * FROM UNNEST(['p']) WITH OFFSET AS o", [{"f0_": "p", "o": 0}]),
@@ -82,3 +88,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
 )  # fmt: skip
 def test_elements_are_rows(world: BigQueryWorld, sql: str, expected: list[dict[str, Any]]) -> None:
     assert [dict(row) for row in world.client().query_and_wait(sql)] == expected
+
+
+def test_a_change_reads_arrays_of_its_table_in_subqueries(world: BigQueryWorld) -> None:
+    world.rows("CREATE OR REPLACE TABLE d.changed AS SELECT 1 AS id, ['a'] AS tags UNION ALL SELECT 2, []")
+    world.rows("UPDATE d.changed SET tags = ARRAY(SELECT UPPER(x) FROM changed.tags AS x) WHERE TRUE")
+    world.rows("DELETE FROM d.changed AS t WHERE NOT EXISTS (SELECT 1 FROM t.tags)")
+    assert world.rows("SELECT id, tags FROM d.changed") == [(1, ["A"])]

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.reading.sources import name_of, sources_of, visible_sources
 from localcloud.bigquery.sql.reading.tokens import position
-from localcloud.bigquery.sql.structs.shapes import name_of, sources_of, visible_sources
 
 TableColumns = Callable[[exp.Table], Iterable[str]]
 """Returns the names of the columns of a table; none if it does not exist."""

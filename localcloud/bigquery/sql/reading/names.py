@@ -232,7 +232,8 @@ def unnest_paths(sql: str) -> str:
         while first > 1 and found[first - 1].is_symbol(".") and found[first - 2].kind in _NAMES:
             first -= 2
         before = found[first - 1] if first else None
-        if first == last or before is None or not (before.is_symbol(",") or before.text.upper().endswith("JOIN")):
+        after = before is not None and (before.is_symbol(",") or before.text.upper().endswith(("JOIN", "FROM")))
+        if first == last or not after:
             continue
         path = sql[found[first].start : found[last].end]
         sql = f"{sql[: found[first].start]}UNNEST({path}){sql[found[last].end :]}"

@@ -16,6 +16,7 @@ from sqlglot import exp
 from localcloud.bigquery.sql.reading.called import calls
 from localcloud.bigquery.sql.reading.identifiers import check_table_id
 from localcloud.bigquery.sql.reading.names import quote_keywords, quote_names, unnest_paths
+from localcloud.bigquery.sql.reading.sources import correlated_paths
 from localcloud.bigquery.sql.reading.tokens import parsed, readable_tokens
 
 _ENDPOINT = re.compile(r"^\s*(?:--[^\n]*\n\s*|#[^\n]*\n\s*|/\*.*?\*/\s*)*", re.DOTALL)
@@ -253,6 +254,9 @@ def read_statement(sql: str, *, project: str) -> Statement:
         if tree is None:
             return Statement(sql, kind, unqualified=_altered_name(sql), target=_altered(sql, project), project=project)
         sql = quoted
+    if paths := correlated_paths(tree):
+        sql = _unnested(sql, paths)
+        tree = parsed(sql) or tree
     kind = kind or _kind_by_tree(tree)
     shadowed = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
     tables: dict[TableName, None] = {}
@@ -279,6 +283,14 @@ def read_statement(sql: str, *, project: str) -> Statement:
         unqualified += _altered_name(sql)
     target = _altered(sql, project) if isinstance(tree, exp.Command) else _target(tree, kind, project)
     return Statement(sql, kind, tree, tuple(tables), tuple(unqualified), target, columns, project)
+
+
+def _unnested(sql: str, paths: list[exp.Table]) -> str:
+    """Return the text with UNNEST around these paths, which sqlglot takes for tables."""
+    for path in sorted(paths, key=lambda node: node.parts[0].meta["start"], reverse=True):
+        start, end = path.parts[0].meta["start"], path.parts[-1].meta["end"] + 1
+        sql = f"{sql[:start]}UNNEST({sql[start:end]}){sql[end:]}"
+    return sql
 
 
 def _is_common(table: exp.Table) -> bool:

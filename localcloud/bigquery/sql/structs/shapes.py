@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
 
 from bqemulator.catalog.models import TableFieldSchema
 from sqlglot import exp
+
+from localcloud.bigquery.sql.reading.sources import name_of, sources_of, visible_sources
 
 
 @dataclass(frozen=True)
@@ -203,30 +204,6 @@ def _within(row: Shape | None, parts: list[str]) -> Shape | None:
     return row
 
 
-def visible_sources(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield the sources whose columns a part of a statement can read, those of the innermost query first.
-
-    A source reads the sources before it. A query of a WITH clause reads none of the query around it.
-    """
-    around = {id(node)}
-    inside = node.parent
-    while inside is not None and not isinstance(inside, exp.CTE):
-        around.add(id(inside))
-        if isinstance(inside, (exp.Select, exp.Update, exp.Delete, exp.Merge)):
-            yield from takewhile(lambda source: id(source) not in around, sources_of(inside))
-        inside = inside.parent
-
-
-def sources_of(node: exp.Expr) -> list[exp.Expr]:
-    """Return the tables and other sources of a query, or the target and the sources of a change."""
-    start, target = node.args.get("from_"), node.this
-    first = [start.this] if isinstance(start, exp.From) else []
-    if not isinstance(node, exp.Select):
-        first = [each for each in (target, node.args.get("using"), *first) if isinstance(each, exp.Expr)]
-    nested = [join.this for source in first for join in source.args.get("joins") or ()]
-    return [*first, *nested, *(join.this for join in node.args.get("joins") or ())]
-
-
 def shape_of(kind: str) -> Shape:
     """Return the shape of a value of a GoogleSQL type, or of the elements of an array of that type."""
     return _of_type(exp.DataType.build(kind, dialect="bigquery"))
@@ -241,11 +218,3 @@ def _of_type(kind: exp.DataType) -> Shape:
         return Shape()
     inner = {field.name.lower(): _of_type(field.kind) if field.kind else Shape() for field in fields}
     return Shape(tuple(field.name for field in fields), inner)
-
-
-def name_of(source: exp.Expr) -> str:
-    """Return the name or the alias of a source, in lower case."""
-    alias = source.args.get("alias")
-    if isinstance(source, exp.Unnest) and isinstance(alias, exp.TableAlias) and alias.columns:
-        return str(alias.columns[0].name).lower()
-    return str(source.alias_or_name).lower()

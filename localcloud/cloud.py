@@ -205,7 +205,7 @@ class LocalCloud:
     def _build_services(self, undo: contextlib.ExitStack) -> None:
         """Create the services, without serving them."""
         from localcloud.bigquery.server import BigQuery
-        from localcloud.eventarc.notifications import StorageNotifications
+        from localcloud.eventarc.notifications import publish_notifications
         from localcloud.eventarc.service import Eventarc
         from localcloud.gemini.backends import backend_from
         from localcloud.gemini.models import MODELS, models_from
@@ -271,7 +271,7 @@ class LocalCloud:
         self.eventarc = Eventarc(
             self.pubsub.broker, self.storage.store, clock=clock, project=project, location=config.location
         )
-        StorageNotifications(self.pubsub.broker, self.storage.store)
+        publish_notifications(self.storage.store, self.pubsub.broker)
         self.scheduler = Scheduler(self.pubsub.broker, clock=clock)
         self.quotas = Quotas(self.storage, self.bigquery)
         fronted = {

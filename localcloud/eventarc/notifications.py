@@ -22,30 +22,26 @@ from localcloud.storage.rules.resources import StorageEvent
 log = logging.getLogger(__name__)
 
 
-class StorageNotifications:
-    """Publishes the events of a store."""
+def publish_notifications(store: ObjectStore, broker: Broker) -> None:
+    """Publish the later events of ``store`` to topics of ``broker``."""
+    store.watch(lambda event: _publish(event, store, broker))
 
-    def __init__(self, broker: Broker, store: ObjectStore) -> None:
-        """Watch ``store``, and publish to topics of ``broker``."""
-        self._broker = broker
-        self._store = store
-        store.watch(self._publish)
 
-    def _publish(self, event: StorageEvent) -> None:
+def _publish(event: StorageEvent, store: ObjectStore, broker: Broker) -> None:
+    try:
+        configurations = store.bucket(event.stored.bucket).notifications
+    except NotFound:
+        return  # The bucket was deleted meanwhile, and its configurations with it.
+    for notification, configuration in configurations.items():
+        if not matches(configuration, event):
+            continue
+        message = notification_message(notification, configuration, event)
         try:
-            configurations = self._store.bucket(event.stored.bucket).notifications
-        except NotFound:
-            return  # The bucket was deleted meanwhile, and its configurations with it.
-        for notification, configuration in configurations.items():
-            if not matches(configuration, event):
-                continue
-            message = notification_message(notification, configuration, event)
-            try:
-                # The object exists already, so its event must not be refused.
-                self._broker.publish(topic_of(configuration), [message], stored=False)
-            except PubSubError as error:
-                # As in the real service, events for a topic that was deleted are lost.
-                log.warning("notification %s of %s lost: %s", notification, event.stored.bucket, error.message)
+            # The object exists already, so its event must not be refused.
+            broker.publish(topic_of(configuration), [message], stored=False)
+        except PubSubError as error:
+            # As in the real service, events for a topic that was deleted are lost.
+            log.warning("notification %s of %s lost: %s", notification, event.stored.bucket, error.message)
 
 
 def notification_message(notification: str, configuration: Mapping[str, Any], event: StorageEvent) -> PublishedMessage:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from localcloud.storage.rules.errors import NotImplementedHere
 from localcloud.storage.xml.errors import ExpiredToken, InvalidSignature, SignatureMismatch
 
 Verifier = Callable[[str, bytes, bytes], bool]
@@ -63,8 +64,12 @@ def check_signature(request: SignedRequest, verify: Verifier, now: datetime) -> 
         InvalidSignature: A parameter of the signature is missing or malformed.
         ExpiredToken: The time of the URL is over.
         SignatureMismatch: The signature is not that of the account over this request.
+        NotImplementedHere: The request is signed with an HMAC key.
     """
     parameters = request.parameters()
+    for name in parameters:
+        if name.lower().startswith("x-amz-") or name == "AWSAccessKeyId":
+            raise NotImplementedHere(f"The local cloud does not have HMAC keys, with which this URL is signed: {name}.")
     # Google's libraries write X-Goog-Signature, gcloud writes x-goog-signature.
     of_version_4 = {name.lower(): value for name, value in parameters.items() if name.lower().startswith("x-goog-")}
     if "x-goog-signature" in of_version_4:

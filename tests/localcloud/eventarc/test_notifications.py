@@ -14,7 +14,7 @@ from google.cloud import storage as google_storage
 
 from localcloud.base.clock import SystemClock
 from localcloud.base.http import HttpServer
-from localcloud.eventarc.notifications import StorageNotifications
+from localcloud.eventarc.notifications import publish_notifications
 from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.messages import Message
 from localcloud.pubsub.resources import Subscription
@@ -35,7 +35,7 @@ class World:
         self.broker.ensure_topic(TOPIC)
         self.broker.put_subscription(Subscription(SUBSCRIPTION, TOPIC))
         self.storage = Storage(directory, clock=SystemClock(), project=PROJECT, has_topic=self.broker.has_topic)
-        StorageNotifications(self.broker, self.storage.store)
+        publish_notifications(self.storage.store, self.broker)
         self.storage.store.ensure_bucket("models", settings={"softDeletePolicy": {"retentionDurationSeconds": 0}})
         self.server = HttpServer(self.storage.app)
         self.server.start()

@@ -271,7 +271,7 @@ class _Route:
 
     def _post(self, settings: Subscription, target: PushTarget, received: ReceivedMessage) -> bool:
         pushed = PushedMessage(self._name, settings.topic, received.message, received.delivery_attempt)
-        request = target.envelope(pushed)
+        request = target.request_of(pushed)
         response = self._connections.request(
             "POST",
             target.endpoint,

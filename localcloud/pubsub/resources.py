@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from localcloud.pubsub.envelopes import Envelope, wrap_message
+from localcloud.pubsub.envelopes import Envelope, PushedMessage, PushRequest, unwrap_message, wrap_message
 
 DELETED_TOPIC = "_deleted-topic_"
 """The topic name of a subscription whose topic was deleted."""
@@ -84,7 +84,15 @@ class PushTarget:
     oidc_service_account: str = ""
     oidc_audience: str = ""
     envelope: Envelope = wrap_message
-    """Builds the HTTP request of a message. Only the standard envelope survives a restart."""
+    """Builds the HTTP request of a wrapped message. Only the standard envelope survives a restart."""
+    wrapped: bool = True
+    """Whether the body of a request is more than the data of the message."""
+    write_metadata: bool = False
+    """Whether requests without the wrapper carry the rest of the message in headers."""
+
+    def request_of(self, pushed: PushedMessage) -> PushRequest:
+        """Return the HTTP request that carries a message."""
+        return self.envelope(pushed) if self.wrapped else unwrap_message(pushed, with_metadata=self.write_metadata)
 
 
 @dataclass(frozen=True)

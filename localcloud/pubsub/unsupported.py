@@ -30,7 +30,6 @@ UNSUPPORTED_FIELDS: Mapping[str, Mapping[str, str]] = {
         "message_transforms": "message transforms",
         "tags": "tags",
     },
-    "PushConfig": {"no_wrapper": "push without the wrapper"},
 }
 """The fields that are refused if they have a value, and what they belong to, by the message type."""
 
@@ -39,7 +38,7 @@ KEPT_FIELDS: Mapping[str, Mapping[str, str]] = {
     "PushConfig": {
         "attributes": "pushes of both versions have the same form",
         "oidc_token": "pushes carry no token, because no receiver can check one",
-        "pubsub_wrapper": "pushes always have the wrapper",
+        "pubsub_wrapper": "it is the default; no_wrapper is honoured",
     },
     "PubsubMessage": {"message_id": "the service sets it", "publish_time": "the service sets it"},
 }

@@ -12,7 +12,6 @@ from typing import Any
 from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
 
-from localcloud.pubsub.envelopes import wrap_message
 from localcloud.pubsub.errors import InvalidArgument
 from localcloud.pubsub.labels import checked_labels
 from localcloud.pubsub.messages import Message, PublishedMessage, ReceivedMessage
@@ -65,7 +64,6 @@ def push_from_wire(message: Any) -> PushTarget | None:
         return None
     if not message.push_endpoint.startswith(("http://", "https://")):
         raise InvalidArgument(f"Invalid push endpoint given (endpoint={message.push_endpoint}).")
-    check_fields(message)
     for name, value in message.attributes.items():
         if name != "x-goog-version" or value not in PUSH_VERSIONS:
             raise InvalidArgument(
@@ -76,7 +74,12 @@ def push_from_wire(message: Any) -> PushTarget | None:
     if message.HasField("oidc_token") and not token.service_account_email:
         raise InvalidArgument("Invalid oidc_token given: it has no service_account_email.")
     return PushTarget(
-        message.push_endpoint, dict(message.attributes), token.service_account_email, token.audience, wrap_message
+        message.push_endpoint,
+        dict(message.attributes),
+        token.service_account_email,
+        token.audience,
+        wrapped=not message.HasField("no_wrapper"),
+        write_metadata=message.no_wrapper.write_metadata,
     )
 
 
@@ -132,6 +135,9 @@ def subscription_to_wire(settings: Subscription) -> Any:
     if settings.push is not None:
         message.push_config.push_endpoint = settings.push.endpoint
         message.push_config.attributes.update(settings.push.attributes)
+        if not settings.push.wrapped:
+            message.push_config.no_wrapper.write_metadata = settings.push.write_metadata
+            message.push_config.no_wrapper.SetInParent()
         if settings.push.oidc_service_account:
             message.push_config.oidc_token.service_account_email = settings.push.oidc_service_account
             message.push_config.oidc_token.audience = settings.push.oidc_audience

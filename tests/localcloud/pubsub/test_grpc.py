@@ -292,11 +292,12 @@ def test_a_subscription_returns_the_settings_it_was_created_with(subscriber, top
             "filter": "attributes:colour",
             "labels": {"team": "news"},
             "retry_policy": {"minimum_backoff": {"seconds": 1}},
-            "push_config": {"push_endpoint": "http://127.0.0.1:9/push"},
+            "push_config": {"push_endpoint": "http://127.0.0.1:9/push", "no_wrapper": {"write_metadata": True}},
             "message_retention_duration": {"seconds": 3600},
         }
     )
     shown = subscriber.get_subscription(subscription=name)
+    assert shown.push_config.no_wrapper.write_metadata
     assert shown.ack_deadline_seconds == 60
     assert shown.filter == "attributes:colour"
     assert dict(shown.labels) == {"team": "news"}

@@ -80,6 +80,30 @@ def texts(requests: Sequence[Received]) -> list[str]:
     return [text(request) for request in requests]
 
 
+def test_a_push_without_the_wrapper_sends_the_data_alone(pubsub, receiver):
+    push_to(pubsub, receiver, push=PushTarget(f"{receiver.url}/push", wrapped=False))
+    pubsub.broker.publish(TOPIC, [PublishedMessage(b"\x00hello", {"colour": "green"})])
+    (request,) = receiver.wait_for(1)
+    assert request.body == b"\x00hello"
+    assert not {"colour", "x-goog-pubsub-message-id"} & {name.lower() for name in request.headers}
+
+
+def test_a_push_without_the_wrapper_can_carry_the_rest_in_headers(pubsub, receiver):
+    push_to(pubsub, receiver, push=PushTarget(f"{receiver.url}/push", wrapped=False, write_metadata=True))
+    attributes = {"colour": "grün", "content-length": "1", "no header": "x", "lines": "a\nb"}
+    (identity,) = pubsub.broker.publish(TOPIC, [PublishedMessage(b"hello", attributes, "key")])
+    (request,) = receiver.wait_for(1)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    assert request.body == b"hello"
+    assert headers["colour"].encode("latin-1").decode() == "grün"
+    assert headers["content-length"] == "5"
+    assert "lines" not in headers
+    assert headers["x-goog-pubsub-subscription-name"] == SUBSCRIPTION
+    assert headers["x-goog-pubsub-message-id"] == identity
+    assert headers["x-goog-pubsub-ordering-key"] == "key"
+    assert headers["x-goog-pubsub-publish-time"].endswith("Z")
+
+
 def test_a_push_sends_the_documented_request(pubsub, receiver):
     push_to(pubsub, receiver)
     message = PublishedMessage(b"hello", {"colour": "green"}, "key")

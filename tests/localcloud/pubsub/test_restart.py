@@ -45,7 +45,9 @@ def test_settings_survive_a_restart(tmp_path, clock):
         SUBSCRIPTION,
         TOPIC,
         ack_deadline_seconds=33,
-        push=PushTarget("http://127.0.0.1:9/push", {"x-version": "v1"}, "invoker@example.com", "audience"),
+        push=PushTarget(
+            "http://127.0.0.1:9/push", {"x-version": "v1"}, "invoker@example.com", "audience", wrapped=False
+        ),
         backoff=Backoff(0.5, 1200),
         dead_letter=DeadLetterPolicy(TOPIC, 2),
         enable_message_ordering=True,

@@ -39,7 +39,6 @@ VALUES = {
     "bigquery_config": {"table": "p.d.t"},
     "bigtable_config": {"table": "t"},
     "cloud_storage_config": {"bucket": "b"},
-    "no_wrapper": {"write_metadata": True},
 }
 
 
@@ -81,12 +80,6 @@ def test_a_field_of_a_subscription_that_is_not_carried_out_is_refused_by_name(su
     with pytest.raises(exceptions.MethodNotImplemented, match=field):
         subscriber.create_subscription(request={"name": f"{SUBSCRIPTION}-2", "topic": TOPIC, field: VALUES[field]})
     assert [each.name for each in subscriber.list_subscriptions(project=PROJECT)] == [SUBSCRIPTION]
-
-
-def test_push_without_the_wrapper_is_refused_by_name(subscriber):
-    push = {"push_endpoint": "http://127.0.0.1/", "no_wrapper": VALUES["no_wrapper"]}
-    with pytest.raises(exceptions.MethodNotImplemented, match="no_wrapper"):
-        subscriber.create_subscription(request={"name": f"{SUBSCRIPTION}-2", "topic": TOPIC, "push_config": push})
 
 
 def test_methods_that_are_not_here_are_refused_by_name(channel, publisher, subscriber):

@@ -31,9 +31,13 @@ _LONGEST_TEST_SECONDS = 60
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a suite, and return pytest's exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.storage_suites", description=__doc__)
-    parser.add_argument("folder", type=Path, help="a copy of the repository python-storage")
-    parser.add_argument("suite", choices=_SUITES)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.storage_suites",
+        description="Run tests of Google's Python client of Cloud Storage against a new local cloud.",
+        epilog="Further arguments go to pytest. docs/storage.md lists what fails.",
+    )
+    parser.add_argument("folder", type=Path, help="a copy of https://github.com/googleapis/python-storage")
+    parser.add_argument("suite", choices=_SUITES, help="its system tests, or its retry conformance tests")
     chosen, further = parser.parse_known_args(arguments)
     folder = chosen.folder.resolve()
     if not (folder / _SUITES[chosen.suite]).exists():

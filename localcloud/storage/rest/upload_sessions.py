@@ -40,6 +40,18 @@ class ContentRange:
             raise InvalidRequest(f"Invalid Content-Range header: {header}")
         return cls(first, last, total)
 
+    def check_length(self, length: str | None) -> None:
+        """Raise ``InvalidRequest`` if a request announces another number of bytes in its ``Content-Length``."""
+        if self.first is None or self.last is None or length is None:
+            return
+        expected = self.last - self.first + 1
+        if int(length) != expected:
+            raise InvalidRequest(
+                f"Invalid request. There were {length} byte(s) in the request body. There should have been {expected}"
+                f" byte(s) (starting at offset {self.first} and ending at offset {self.last}) according to the"
+                " Content-Range header."
+            )
+
 
 @dataclass(frozen=True)
 class Upload:

@@ -113,6 +113,7 @@ class UploadApi:
             return self._answer(call, session.stored, has_acl=session.upload.fields.acl is not None)
         header = call.headers.get("content-range")
         content_range = ContentRange(0, None, None) if header is None else ContentRange.parse(header)
+        content_range.check_length(call.headers.get("content-length"))
         session.expect(content_range.total)
         if content_range.first is not None:
             try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bqemulator.domain.errors import DomainError
 from bqemulator.jobs.executor import build_response_schema, parse_export_data
+from bqemulator.jobs.routine_ddl import detect_drop_routine
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
@@ -19,12 +20,13 @@ from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelStatement
 from localcloud.bigquery.queries.accounting import Accounting
+from localcloud.bigquery.queries.changes.statistics import change_statistics, merge_statistics
 from localcloud.bigquery.queries.definitions.alterations import alter
-from localcloud.bigquery.queries.definitions.copied_tables import copied_table, create_copied_table
 from localcloud.bigquery.queries.definitions.declared_columns import declared_fields
 from localcloud.bigquery.queries.definitions.model_statements import run_model_statement
+from localcloud.bigquery.queries.definitions.own_statements import run_own_statement
 from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
-from localcloud.bigquery.queries.definitions.schemas import run_schema_statement, schema_statement
+from localcloud.bigquery.queries.definitions.schemas import schema_statement
 from localcloud.bigquery.queries.definitions.table_actions import all_or_nothing, single_actions
 from localcloud.bigquery.queries.definitions.table_options import apply_options, changed_options, table_options
 from localcloud.bigquery.queries.definitions.tables import (
@@ -72,12 +74,6 @@ from localcloud.bigquery.tables.results import (
 from localcloud.bigquery.tables.sessions import Sessions
 from localcloud.storage.objects.store import ObjectStore
 
-_DML_COUNTER = {
-    "INSERT": "insertedRowCount",
-    "UPDATE": "updatedRowCount",
-    "DELETE": "deletedRowCount",
-    "TRUNCATE_TABLE": "deletedRowCount",
-}
 _ABORT_SESSION = re.compile(r"\s*CALL\s+BQ\.ABORT_SESSION\s*\(", re.IGNORECASE)
 # Statements whose tables bqemulator creates with its own column types.
 _TIDIED = frozenset({"CREATE_TABLE", "CREATE_TABLE_AS_SELECT", "ALTER_TABLE"})
@@ -157,18 +153,13 @@ class StatementRuns:
         model = statements.model_statement(sql)
         if model is not None:
             return self._run_model_statement(model, statements)
-        schema = schema_statement(sql, statements)
-        if schema is not None and (statistics := run_schema_statement(schema, statements)) is not None:
-            return Outcome(statistics=statistics)
-        copied = copied_table(sql, statements)
-        if copied is not None:
-            operation = create_copied_table(copied, statements)
-            return Outcome(
-                destination=copied.target,
-                statistics={"statementType": copied.kind} | definition_statistics(operation, copied.target),
-            )
+        defined = run_own_statement(sql, statements, lambda kind: None)
+        if defined is not None:
+            return Outcome(destination=defined.table, statistics=defined.statistics)
         original = read_statement(statements.qualify(sql), project=statements.project)
         statements.checks.check_places(original)
+        if original.is_temporary and isinstance(original.tree, exp.Create) and job.session_id is None:
+            raise QueryError("Use of CREATE TEMPORARY TABLE requires a script or session", location="query")
         actions = single_actions(original, statements)
         with all_or_nothing(original, actions, statements):
             outcomes = [self._perform_single(job, each, statements) for each in actions]
@@ -344,6 +335,8 @@ class StatementRuns:
         self._accounting.check_billing(query, statement)
         dropped = self._dropped_models(statement, statements.project)
         with self._destinations.writing(statement.target):
+            merged = statement.target if isinstance(original.tree, exp.Merge) else None
+            before = 0 if merged is None else self._destinations.count(merged)
             with statements.checking_calls(statement.target):
                 table, fields, reported = statements.execute(prepared, original.sql)
             if statement.kind in _TIDIED:
@@ -354,14 +347,24 @@ class StatementRuns:
         if statement.kind == "DROP_SNAPSHOT_TABLE":
             reported["ddlOperationPerformed"] = "DROP"
         statistics = reported | self._accounting.describe(statement)
+        dropped_routine = detect_drop_routine(original.sql, statements.project)
+        if dropped_routine is not None:
+            statistics["ddlTargetRoutine"] = {
+                "projectId": dropped_routine.project_id,
+                "datasetId": dropped_routine.dataset_id,
+                "routineId": dropped_routine.routine_id,
+            }
         if (schema := schema_statement(original.sql, statements)) is not None:
             statistics |= schema.statistics(statistics.get("ddlOperationPerformed", "DROP"))
         if statement.kind in DDL_OPERATIONS and statement.target is not None:
             operation = reported.get("ddlOperationPerformed") or DDL_OPERATIONS[statement.kind]
             statistics |= definition_statistics(operation, statement.target)
         affected = reported.get("numDmlAffectedRows")
-        if affected is not None and statement.kind in _DML_COUNTER:
-            statistics["dmlStats"] = {_DML_COUNTER[statement.kind]: affected}
+        if affected is not None and isinstance(original.tree, exp.Merge) and merged is not None:
+            growth = self._destinations.count(merged) - before
+            statistics |= merge_statistics(original.tree, int(affected), growth)
+        elif affected is not None:
+            statistics |= change_statistics(statement.kind, int(affected))
         written = int(affected) if affected is not None else None
         return Outcome(RowsInMemory(fields, table), statement.target, written, statistics)
 

@@ -102,6 +102,31 @@ def nested(world: BigQueryWorld, dataset: str) -> str:
     return name
 
 
+@pytest.mark.parametrize(
+    ("statement", "counts"),
+    [
+        (f"MERGE {{}} AS t USING {SOURCE} ON t.id = s.id AND s.n = 5 WHEN MATCHED THEN UPDATE SET n = 0 "
+            "WHEN NOT MATCHED THEN INSERT ROW", (2, 1, 0)),
+        ("MERGE {} AS t USING (SELECT 2 AS id UNION ALL SELECT 3) s ON t.id = s.id WHEN MATCHED THEN DELETE "
+            "WHEN NOT MATCHED THEN INSERT (id) VALUES (id)", (1, 0, 1)),
+        ("MERGE {} AS t USING (SELECT 2 AS id) s ON t.id = s.id WHEN MATCHED THEN DELETE "
+            "WHEN NOT MATCHED BY SOURCE THEN UPDATE SET n = 0", (0, 2, 1)),
+        ("MERGE {} AS t USING (SELECT 2 AS id) s ON FALSE WHEN NOT MATCHED THEN INSERT (id) VALUES (id)", (1, 0, 0)),
+        ("SELECT 1; DELETE {} WHERE id > 0", (None, None, 2)),
+    ],
+)  # fmt: skip
+def test_the_statistics_of_a_job_count_the_changed_rows(
+    world: BigQueryWorld, table: str, statement: str, counts: tuple[int | None, ...]
+) -> None:
+    job = world.client().query(statement.format(table))
+    job.result()
+    if statement.startswith("SELECT"):
+        job = next(each for each in world.client().list_jobs(parent_job=job) if each.statement_type == "DELETE")
+    found = job._properties["statistics"]["query"]["dmlStats"]
+    names = ("insertedRowCount", "updatedRowCount", "deletedRowCount")
+    assert tuple(None if name not in found else int(found[name]) for name in names) == counts
+
+
 FIELDS = {"b": 1, "c": {"x": 2, "y": "x"}}
 
 

@@ -146,6 +146,7 @@ def test_a_script_reads_what_it_has_done(
         ("DECLARE i INT64 DEFAULT 2; CASE i WHEN 1 THEN SELECT 'a'; WHEN 2 THEN SELECT 'b'; END CASE", "b"),
         ("CASE WHEN CASE WHEN TRUE THEN FALSE END THEN SELECT 'a'; ELSE SELECT 'b'; END CASE", "b"),
         ("ASSERT 1 < 2 AS 'never'; SELECT 1", 1),
+        ("DECLARE g GEOGRAPHY DEFAULT ST_GEOGPOINT(1, 2); SELECT ST_X(g)", 1.0),
         ("DECLARE i INT64 DEFAULT 0; a: LOOP b: WHILE TRUE DO SET i = i + 1; IF i < 3 THEN ITERATE a; END IF; LEAVE a; "
             "END WHILE b; END LOOP a; SELECT i", 3),
         ("DECLARE i INT64 DEFAULT 0; a: BEGIN LEAVE a; SET i = 1; END a; SELECT i", 0),
@@ -172,6 +173,10 @@ def test_a_procedure_handles_its_errors(world: BigQueryWorld, dataset: str) -> N
         ("DECLARE s STRING(2) DEFAULT 'abc'", "maximum length 2 but got a value with length 3"),
         ("DECLARE i NUMBER", "Type not found: NUMBER"),
         ("SET i = 1", "Undeclared variable: i"),
+        ("CREATE TEMP TABLE t (a INT64)", "Use of CREATE TEMPORARY TABLE requires a script or session"),
+        ("CREATE TEMP FUNCTION f() AS (1)", "CREATE TEMPORARY FUNCTION statements must be followed by an actual query"),
+        ("IF TRUE SELECT 1; END IF", "Syntax error: Expected keyword THEN but got end of script"),
+        ("CALL {d}.add", r'Syntax error: Expected "\(" but got end of script'),
         ("IF 1 THEN SELECT 1; END IF", "Cannot coerce expression 1 to type BOOL"),
         ("WHILE 'a' DO SELECT 1; END WHILE", "Cannot coerce expression 'a' to type BOOL"),
         ("LOOP LEAVE a; END LOOP", "Undefined label: a"),

@@ -15,6 +15,7 @@ from bqemulator.jobs.executor import build_response_schema
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.jobs import Job, JobKey
 from localcloud.bigquery.queries.accounting import Accounting
+from localcloud.bigquery.queries.changes.statistics import change_statistics
 from localcloud.bigquery.sql.reading.statement import Statement
 from localcloud.bigquery.tables.results import NO_ROWS, AnonymousTables, RowsInMemory
 
@@ -69,7 +70,7 @@ def _child(
     child.begin(step.began)
     described = accounting.describe(step.statement) if step.error is None else {"statementType": step.statement.kind}
     if step.affected is not None:
-        described["numDmlAffectedRows"] = str(step.affected)
+        described |= change_statistics(step.statement.kind, step.affected)
     statistics = accounting.job_statistics(child, step.ended, described, written=step.affected, children=None)
     child.statistics = statistics | {"scriptStatistics": _script_statistics(source, step.sql)}
     child.result = NO_ROWS

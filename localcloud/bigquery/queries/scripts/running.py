@@ -22,10 +22,9 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.definitions.alterations import alter
-from localcloud.bigquery.queries.definitions.copied_tables import copied_table, create_copied_table
 from localcloud.bigquery.queries.definitions.model_statements import run_model_statement
+from localcloud.bigquery.queries.definitions.own_statements import run_own_statement
 from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
-from localcloud.bigquery.queries.definitions.schemas import run_schema_statement, schema_statement
 from localcloud.bigquery.queries.definitions.table_actions import all_or_nothing, single_actions
 from localcloud.bigquery.queries.definitions.table_options import apply_options, changed_options, table_options
 from localcloud.bigquery.queries.definitions.tables import (
@@ -115,16 +114,7 @@ class Script(ProcedureScript):
             self._final_table = None
             return
         original = read_statement(statements.qualify(sql), project=statements.project)
-        schema = schema_statement(sql, statements)
-        if schema is not None:
-            self.check_definition(original)
-            if run_schema_statement(schema, statements) is not None:
-                self._final_table = None
-                return
-        copied = copied_table(sql, statements)
-        if copied is not None:
-            self.check_definition(original)
-            create_copied_table(copied, statements)
+        if run_own_statement(sql, statements, self.check_permanent) is not None:
             self._final_table = None
             return
         actions = single_actions(original, statements)

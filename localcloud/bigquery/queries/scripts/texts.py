@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from bqemulator.domain.errors import DomainError
-from bqemulator.scripting.ast import CreateFunctionStmt, CreateProcedureStmt, SqlStmt
+from bqemulator.scripting.ast import CreateFunctionStmt, CreateProcedureStmt, SqlStmt, Statement
 from bqemulator.scripting.parser import parse_script
 
 from localcloud.bigquery.base.errors import QueryError
@@ -11,6 +13,11 @@ from localcloud.bigquery.queries.scripts.parser import AssertStmt
 from localcloud.bigquery.queries.scripts.transactions import is_transaction_statement
 from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.reading.statement import read_statement
+
+# bqemulator's words for a token that does not fit.
+_EXPECTED = re.compile(
+    r"Expected (?:keyword '(?P<keyword>\w+)'|'(?P<symbol>[^']+)'|type name), got \w+(?::'(?P<found>[^']*)')?"
+)
 
 
 def is_script(sql: str, *, in_session: bool = False) -> bool:
@@ -23,12 +30,12 @@ def is_script(sql: str, *, in_session: bool = False) -> bool:
     Raises:
         QueryError: It can't be parsed, or begins or ends a transaction and is neither in a script nor in a session.
     """
-    try:
-        parsed = parse_script(sql).statements
-    except DomainError as error:
-        raise query_error(error, sql=sql) from error
+    parsed = _parsed(sql)
     if not parsed:
         raise QueryError("Syntax error: Unexpected end of statement", location="query")
+    only = parsed[0] if len(parsed) == 1 else None
+    if isinstance(only, CreateFunctionStmt) and "." not in only.name and not in_session:
+        raise QueryError("CREATE TEMPORARY FUNCTION statements must be followed by an actual query.", location="query")
     if len(parsed) != 1 or not isinstance(parsed[0], SqlStmt):
         return True
     if is_transaction_statement(parsed[0].sql):
@@ -38,15 +45,28 @@ def is_script(sql: str, *, in_session: bool = False) -> bool:
     return False
 
 
+def _parsed(sql: str) -> tuple[Statement, ...]:
+    """Return the statements of a script. Raises ``QueryError``, in GoogleSQL's words, if it can't be parsed."""
+    try:
+        return parse_script(sql).statements
+    except DomainError as error:
+        match = _EXPECTED.fullmatch(str(error.message))
+        if match is None:
+            raise query_error(error, sql=sql) from error
+        wanted = match["keyword"] or match["symbol"] or "a type"
+        kind = "keyword " if match["keyword"] else ""
+        wanted = wanted if wanted == "a type" or kind else f'"{wanted}"'
+        found = match["found"] or ""
+        got = f'"{found}"' if found else "end of script"
+        raise QueryError(f"Syntax error: Expected {kind}{wanted} but got {got}", location="query") from error
+
+
 def check_dynamic(sql: str) -> None:
     """Raise ``QueryError`` if the SQL of EXECUTE IMMEDIATE is not one statement, or one that only a script may have.
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/procedural-language#execute_immediate
     """
-    try:
-        parsed = parse_script(sql).statements
-    except DomainError as error:
-        raise query_error(error, sql=sql) from error
+    parsed = _parsed(sql)
     found = parsed[0] if len(parsed) == 1 else None
     if found is None:
         raise QueryError("SQL of EXECUTE IMMEDIATE must be exactly one statement", location="query")

@@ -66,6 +66,8 @@ class Value:
 
     def expression(self, placeholder: str) -> str:
         """Return the DuckDB expression of the value, which is bound at ``placeholder``."""
+        if self.type is not None and self.type.startswith("GEOMETRY") and isinstance(self.value, bytes):
+            return f"ST_GeomFromWKB({placeholder})"
         return placeholder if self.type is None else f"(CAST({placeholder} AS {self.type}))"
 
 

@@ -1,0 +1,51 @@
+"""Carries out the definitions that neither bqemulator nor sqlglot reads: of datasets, and of tables made from others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from localcloud.bigquery.queries.definitions.copied_tables import copied_table, create_copied_table
+from localcloud.bigquery.queries.definitions.schemas import run_schema_statement, schema_statement
+from localcloud.bigquery.queries.definitions.tables import definition_statistics
+from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.reading.statement import TableName
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a statement has defined.
+
+    Attributes:
+        statistics: The ``statistics.query`` of the job.
+        table: The table, or None.
+    """
+
+    statistics: dict[str, Any]
+    table: TableName | None = None
+
+
+def run_own_statement(sql: str, statements: Statements, check: Callable[[str], object]) -> Definition | None:
+    """Carry out a definition; return None for any other statement.
+
+    Args:
+        sql: The statement.
+        statements: The statements of the job.
+        check: Called with the type of the statement before it runs.
+
+    Raises:
+        QueryError: The statement is not valid.
+    """
+    schema = schema_statement(sql, statements)
+    if schema is not None:
+        check(f"{schema.verb}_SCHEMA")
+        statistics = run_schema_statement(schema, statements)
+        return None if statistics is None else Definition(statistics)
+    copied = copied_table(sql, statements)
+    if copied is None:
+        return None
+    check(copied.kind)
+    operation = create_copied_table(copied, statements)
+    statistics = {"statementType": copied.kind} | definition_statistics(operation, copied.target)
+    return Definition(statistics, copied.target)

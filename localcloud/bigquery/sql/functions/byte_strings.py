@@ -16,6 +16,7 @@ from typing import Any, AnyStr
 
 import duckdb
 from bqemulator.sql.builtin_udfs import _farm_fingerprint64
+from duckdb.func import FunctionNullHandling
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
@@ -163,6 +164,9 @@ _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], tuple[str, ...], str]] = {
     "like": (_like, ("BLOB", "BLOB"), "BOOLEAN"),
     "instr": (instr, ("BLOB", "BLOB", "BIGINT", "BIGINT"), "BIGINT"),
 }
+DECODE_OR_NULL = "bqemu_decoded_or_null"
+"""The function in DuckDB that returns the text of BYTES, or NULL."""
+
 _INSTR, _SOUNDEX, _DISTANCE, _DECODE = "bqemu_instr_of_text", "bqemu_sound", "bqemu_edit_distance", "bqemu_decoded"
 MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO _like(x, pattern) AS x LIKE pattern ESCAPE '\\'",
@@ -227,6 +231,17 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
     )
     for name, function, parameters, result in functions:
         connection.create_function(name, function, parameters, result)
+    kinds: Any = ["BLOB"]
+    connection.create_function(
+        DECODE_OR_NULL, _decoded_or_null, kinds, "VARCHAR", null_handling=FunctionNullHandling.SPECIAL
+    )
+
+
+def _decoded_or_null(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _with_bytes(function: Callable[..., Any], parameters: int) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from localcloud.bigquery.sql.functions.byte_strings import DECODE_OR_NULL
 from localcloud.bigquery.sql.functions.formats import formatted
 from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, is_text
 
@@ -77,7 +78,7 @@ MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO _text_of(x) AS _as_string(x)",
     "CREATE OR REPLACE MACRO _as_string_or_null(x) AS "
     f"CASE WHEN typeof(x) = 'BLOB' "
-    f"THEN try(decode(TRY_CAST({_TEXT} AS BLOB))) ELSE _as_string(x) END",
+    f"THEN {DECODE_OR_NULL}(TRY_CAST({_TEXT} AS BLOB)) ELSE _as_string(x) END",
 )
 """The DuckDB macros that the rewritten SQL calls."""
 

@@ -114,12 +114,10 @@ def _replacement(node: exp.Expr) -> exp.Expr | None:
 
 
 def _safe(called: exp.Expr) -> exp.Expr | None:
-    """Return the call of the macro that returns NULL instead of an error."""
+    """Return the call of the macro that returns NULL instead of an error, or of the same one if there is none."""
     if isinstance(called, exp.Cast):
-        return call("TRY", called)
+        return exp.TryCast(this=called.this.copy(), to=called.to.copy())
     if not isinstance(called, exp.Anonymous) or not called.name.startswith(("_", "bqemu_")):
         return None
     name = f"_safe{called.name}"
-    if name in _SAFE:
-        return call(name, *called.expressions)
-    return called.copy() if called.find(exp.Query) else call("TRY", called)  # TRY accepts no subquery
+    return call(name if name in _SAFE else called.name, *called.expressions)

@@ -44,6 +44,7 @@ from localcloud.bigquery.sql.functions import (
 from localcloud.bigquery.sql.functions.json import changes as json_changes
 from localcloud.bigquery.sql.functions.json import lax as json_lax
 from localcloud.bigquery.sql.functions.json import output as json_output
+from localcloud.bigquery.sql.functions.json import parsing as json_parsing
 from localcloud.bigquery.sql.functions.json.texts import JSON_MACROS
 from localcloud.bigquery.sql.functions.times import intervals
 from localcloud.bigquery.sql.functions.times import texts as time_texts
@@ -316,6 +317,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
         json_output,
         json_changes,
         json_lax,
+        json_parsing,
         networks,
         time_texts,
     ):

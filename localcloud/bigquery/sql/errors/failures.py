@@ -17,6 +17,7 @@ from localcloud.bigquery.sql.errors.function_errors import function_error
 from localcloud.bigquery.sql.errors.syntax import syntax_failure, unclosed_literal
 from localcloud.bigquery.sql.errors.wording import plain, worded
 from localcloud.bigquery.sql.reading.depth import too_deep
+from localcloud.bigquery.sql.reading.googlesql import FUNCTIONS
 from localcloud.bigquery.sql.reading.tokens import position
 from localcloud.storage.rules.errors import StorageError
 
@@ -153,6 +154,8 @@ def _from_duckdb(text: str, *, sql: str, duckdb_sql: str | None, location: str) 
             found = re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)
             name = found.group(0) if found else name  # DuckDB reports the name in lower case
         place = f" at {position(sql, found.start())}" if found else ""
+        if name.upper() in FUNCTIONS:
+            return QueryError(f"The function {name.upper()} is not in the local BigQuery{place}", location="query")
         return QueryError(f"Function not found: {name}{place}", location="query")
     message = coercion_failure(text, sql)
     return None if message is None else QueryError(message, location="query")

@@ -231,9 +231,9 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
     )
     for name, function, parameters, result in functions:
         connection.create_function(name, function, parameters, result)
-    kinds: Any = ["BLOB"]
+    of_bytes: Any = ["BLOB"]
     connection.create_function(
-        DECODE_OR_NULL, _decoded_or_null, kinds, "VARCHAR", null_handling=FunctionNullHandling.SPECIAL
+        DECODE_OR_NULL, _decoded_or_null, of_bytes, "VARCHAR", null_handling=FunctionNullHandling.SPECIAL
     )
 
 

@@ -26,6 +26,7 @@ from localcloud.bigquery.sql.functions import (
 from localcloud.bigquery.sql.functions.json import changes as json_changes
 from localcloud.bigquery.sql.functions.json import lax as json_lax
 from localcloud.bigquery.sql.functions.json import output as json_output
+from localcloud.bigquery.sql.functions.json import parsing as json_parsing
 from localcloud.bigquery.sql.functions.json import values as json_values
 from localcloud.bigquery.sql.functions.nodes import Rule, call, columns_of
 from localcloud.bigquery.sql.functions.times import dates, zones
@@ -45,6 +46,7 @@ _MODULES = (
     json_output,
     json_changes,
     json_lax,
+    json_parsing,
     json_values,
     mathematics,
     networks,
@@ -56,7 +58,7 @@ MACROS: tuple[str, ...] = tuple(macro for module in (formats, *_MODULES) for mac
 """The DuckDB macros that the rewritten SQL calls."""
 
 _RULES: dict[type[exp.Expr], Rule] = {kind: rule for module in _MODULES for kind, rule in module.RULES.items()}
-_BY_NAME: dict[str, dict[int, str]] = arrays.BY_NAME | dates.BY_NAME
+_BY_NAME: dict[str, dict[int, str]] = arrays.BY_NAME | dates.BY_NAME | json_values.BY_NAME
 _BYTES = frozenset({"BLOB", "BYTES"})
 _SAFE = frozenset(re.findall(r"MACRO (_safe_\w+)", "\n".join(MACROS)))
 _MAY_CONCERN = re.compile(

@@ -55,7 +55,7 @@ _STEP = re.compile(
 )
 
 
-def _steps(path: str) -> _Steps:
+def steps_of(path: str) -> _Steps:
     """Return the keys and the places of a JSONPath."""
     found: list[str | int] = []
     at = 1 if path.startswith("$") else 0
@@ -94,12 +94,12 @@ def _changed(document: Any, steps: _Steps, change: Callable[[Any], Any], *, crea
 
 def with_value(document: str, path: str, value: str, create: bool) -> str:
     """Return a document with a value at a path."""
-    return _text(_changed(json.loads(document), _steps(path), lambda _: json.loads(value), create=create))
+    return _text(_changed(json.loads(document), steps_of(path), lambda _: json.loads(value), create=create))
 
 
 def without(document: str, path: str) -> str:
     """Return a document without what is at a path."""
-    steps = _steps(path)
+    steps = steps_of(path)
     if not steps:
         raise FunctionError(QueryError("The JSONPath cannot be '$'"))
 
@@ -116,7 +116,7 @@ def without(document: str, path: str) -> str:
 
 def inserted(document: str, path: str, value: str, each: bool) -> str:
     """Return a document with a value, or ``each`` of its elements, before a place of an array."""
-    *way, place = _steps(path) or ("",)
+    *way, place = steps_of(path) or ("",)
     if not isinstance(place, int):
         raise FunctionError(QueryError(f"JSONPath must end in an array position: {path}"))
 
@@ -137,7 +137,7 @@ def appended(document: str, path: str, value: str, each: bool) -> str:
             return found
         return [*(found or []), *_elements(value, each)]
 
-    return _text(_changed(json.loads(document), _steps(path), append, create=False))
+    return _text(_changed(json.loads(document), steps_of(path), append, create=False))
 
 
 def _elements(value: str, each: bool) -> list[Any]:
@@ -160,7 +160,7 @@ def without_nulls(document: str, path: str, include_arrays: bool, remove_empty: 
             return elements or (None if remove_empty else elements)
         return value
 
-    return _text(_changed(json.loads(document), _steps(path), strip, create=False))
+    return _text(_changed(json.loads(document), steps_of(path), strip, create=False))
 
 
 def _option(node: exp.Expr, default: bool) -> exp.Expr:

@@ -29,7 +29,7 @@ _FUNCTION = "bqemu_json_text"
 _INDENT = "bqemu_json_indented"
 # In TO_JSON_STRING, other numbers are texts: a reader may keep numbers as floats, which have 53 bits.
 _WIDEST = 2**53
-_OTHERS = "'TIME|DATE|BLOB|DOUBLE|FLOAT|DECIMAL'"
+_OTHERS = "'TIME|DATE|BLOB|DOUBLE|FLOAT|DECIMAL|INTERVAL'"
 
 
 def _encoded(wide: str) -> str:
@@ -44,7 +44,7 @@ MACROS: tuple[str, ...] = (
     f"CREATE OR REPLACE MACRO _to_json_string(x) AS {_encoded('TRUE')}",
     f"CREATE OR REPLACE MACRO _to_json_string_on_lines(x, pretty) AS "
     f"CASE WHEN pretty THEN {_INDENT}(_to_json_string(x)) ELSE _to_json_string(x) END",
-    f"CREATE OR REPLACE MACRO _to_json(x, wide) AS CASE WHEN x IS NULL THEN NULL ELSE CAST({_encoded('wide')} AS JSON) END",
+    f"CREATE OR REPLACE MACRO _to_json(x, wide) AS CAST({_encoded('wide')} AS JSON)",
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
@@ -126,6 +126,8 @@ def _encoder_of(kind: Any, wide: bool) -> Callable[[Any], str]:
             return _nullable(lambda value: f'"{value}"' if wide and abs(value) > _WIDEST else str(value))
         case "boolean":
             return _nullable(lambda value: "true" if value else "false")
+        case "interval":
+            return _nullable(lambda value: f'"{_interval(value)}"')
     return _nullable(lambda value: json.dumps(str(value), ensure_ascii=False))
 
 
@@ -141,6 +143,20 @@ def _time(value: dt.datetime | dt.date | dt.time) -> str:
         zone = "Z" if isinstance(value, dt.datetime) and value.tzinfo is not None else ""
         return value.replace(tzinfo=None).isoformat(timespec=digits) + zone
     return value.isoformat()
+
+
+def _interval(value: Any) -> str:
+    """Return an interval as ISO 8601 writes it, with a sign for each part."""
+    micros = value.nanoseconds // 1000
+    size = abs(micros)
+    sign = "-" if micros < 0 else ""
+    seconds = f"{sign}{size // 1_000_000 % 60}" + (f".{size % 1_000_000:06}".rstrip("0") if size % 1_000_000 else "")
+    months = abs(value.months)
+    before = "-" if value.months < 0 else ""
+    dates = ((f"{before}{months // 12}", "Y"), (f"{before}{months % 12}", "M"), (str(value.days), "D"))
+    times = ((f"{sign}{size // 3_600_000_000}", "H"), (f"{sign}{size // 60_000_000 % 60}", "M"), (seconds, "S"))
+    date, time = ("".join(number + unit for number, unit in parts if number.strip("-0.")) for parts in (dates, times))
+    return f"P{date}{'T' if time else ''}{time}" if date or time else "P0Y"
 
 
 def _float(value: float) -> str:

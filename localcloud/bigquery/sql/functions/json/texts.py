@@ -13,6 +13,7 @@ import sqlglot
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.functions.json.parsing import OTHERWISE_WRITTEN, RAW
 from localcloud.bigquery.sql.reading.called import Called, calls
 from localcloud.bigquery.sql.reading.tokens import Token, readable_tokens
 
@@ -28,6 +29,7 @@ _MACROS = {
 }
 _PATH = "'$'"
 _READ = "try_cast(value AS JSON) -> path"
+_AS_WRITTEN = f"typeof(value) = 'VARCHAR' AND regexp_matches(CAST(value AS VARCHAR), '{OTHERWISE_WRITTEN}')"
 # The first branch is never taken, so the value is computed once. It can be the call of a model. It gives the result the type
 # of the value: of JSON and a text, DuckDB chooses JSON.
 JSON_MACROS: tuple[str, ...] = (
@@ -35,9 +37,17 @@ JSON_MACROS: tuple[str, ...] = (
     f"CREATE OR REPLACE MACRO _json_query(value, path) AS CASE WHEN FALSE THEN value "
     f"WHEN typeof(value) = 'JSON' THEN CAST({_READ} AS VARCHAR) ELSE nullif(CAST({_READ} AS VARCHAR), 'null') END",
     f"CREATE OR REPLACE MACRO _json_query_array(value, path) AS CASE WHEN FALSE THEN [value] "
-    f"ELSE CAST(try_cast({_READ} AS JSON[]) AS VARCHAR[]) END",
+    f"ELSE list_transform(CAST(try_cast({_READ} AS JSON[]) AS VARCHAR[]), lambda each: coalesce(each, 'null')) END",
     "CREATE OR REPLACE MACRO _json_value(value, path) AS json_value(try_cast(value AS JSON), path) ->> '$'",
-    f"CREATE OR REPLACE MACRO _json_value_array(value, path) AS try_cast({_READ} AS VARCHAR[])",
+    # These compute the value more than once, and keep the numbers of a text as they are written.
+    f"CREATE OR REPLACE MACRO _json_value_of(value, path) AS CASE WHEN {_AS_WRITTEN} "
+    f"THEN {RAW}(CAST(value AS VARCHAR), path, TRUE) ELSE _json_value(value, path) END",
+    f"CREATE OR REPLACE MACRO _json_query_of(value, path) AS CASE WHEN FALSE THEN value WHEN {_AS_WRITTEN} "
+    f"THEN {RAW}(CAST(value AS VARCHAR), path, FALSE) ELSE CAST(_json_query(value, path) AS VARCHAR) END",
+    # An array with an object or an array in it has no values.
+    f"CREATE OR REPLACE MACRO _json_value_array(value, path) AS "
+    f"list_transform([{_READ}], lambda found: CASE WHEN len(list_filter(try_cast(found AS JSON[]), "
+    "lambda each: json_type(each) IN ('OBJECT', 'ARRAY'))) = 0 THEN try_cast(found AS VARCHAR[]) END)[1]",
     # Views that earlier versions have stored call it.
     "CREATE OR REPLACE MACRO _json_or_null(value) AS try_cast(value AS JSON)",
 )
@@ -70,8 +80,11 @@ def _edits(sql: str, found: tuple[Token, ...], called: Called, name: str) -> lis
         return []
     comma = commas[0] if commas else None
     # The macros do not fail, so SAFE has no effect.
-    edits = [(found[called.first].start, found[called.last].end, _MACROS[name])]
     first, last = opening + 1, closing if comma is None else comma
+    simple = all(token.kind in ("word", "quoted", "string") or token.is_symbol(".") for token in found[first:last])
+    macro = _MACROS[name]
+    macro = f"{macro}_of" if simple and macro in ("_json_value", "_json_query") else macro
+    edits = [(found[called.first].start, found[called.last].end, macro)]
     if last - first == 1 and found[first].kind == "string":
         # DuckDB gives a literal the type of what is beside it.
         edits += [

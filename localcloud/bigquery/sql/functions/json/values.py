@@ -43,10 +43,22 @@ def _converters(prefix: str, error: str) -> dict[str, str]:
     }
 
 
+_ELEMENTS = {"string": "_string", "int64": "_int64_of_json", "float64": "_float64_of_json", "bool": "_bool_of_json"}
 MACROS: tuple[str, ...] = (
     *(
         f"CREATE OR REPLACE MACRO {name}(x) AS {body}"
         for name, body in {**_converters("_", "error('{}')"), **_converters("_safe_", "NULL")}.items()
+    ),
+    *(
+        f"CREATE OR REPLACE MACRO _{name}_array(x) AS CASE WHEN x IS NULL THEN NULL WHEN {_KIND} <> 'ARRAY' "
+        "THEN error('The provided JSON input is not an array') "
+        f"ELSE list_transform(CAST({_READ} AS JSON[]), lambda each: {converter}(each)) END"
+        for name, converter in _ELEMENTS.items()
+    ),
+    *(
+        f"CREATE OR REPLACE MACRO _lax_{name}_array(x) AS CASE WHEN {_KIND} = 'ARRAY' "
+        f"THEN list_transform(CAST({_READ} AS JSON[]), lambda each: _lax_{name}(each)) END"
+        for name in _ELEMENTS
     ),
     f"CREATE OR REPLACE MACRO _string_in_zone(x, zone) AS _as_string(_in_any_zone(x, zone)) || {_ZONE}",
     f"CREATE OR REPLACE MACRO _json_type(x) AS CASE WHEN {_KIND} IN {_NUMBERS} THEN 'number' "
@@ -64,6 +76,7 @@ WORDS = (
     "BOOL",
     "JSON_TYPE",
     r"PARSE_(?:BIG)?NUMERIC",
+    r"(?:LAX_)?(?:STRING|INT64|FLOAT64|BOOL)_ARRAY",
 )
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
@@ -88,3 +101,8 @@ RULES: dict[type[exp.Expr], Rule] = {
     exp.ParseBignumeric: _number_text,
 }
 """What replaces the nodes of each type."""
+
+BY_NAME = {
+    f"{prefix}{name}_ARRAY".upper(): {1: f"_{prefix}{name}_array"} for prefix in ("", "lax_") for name in _ELEMENTS
+}
+"""The macros for functions that sqlglot does not know, by name and number of arguments."""

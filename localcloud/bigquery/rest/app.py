@@ -117,7 +117,7 @@ class BigQueryApp:
             ("DELETE", _P + _MODELS + r"/(?P<model>[^/]+)", self._delete_model),
             ("GET", r"/bigquery/v2/projects", self._threaded(tables.list_projects)),
             ("POST", _P + r"/datasets", self._threaded(tables.insert_dataset)),
-            ("PATCH|PUT", _P + _DATASET, self._threaded(tables.insert_dataset)),
+            ("PATCH|PUT", _P + _DATASET, self._threaded(tables.update_dataset)),
             ("DELETE", _P + _DATASET, self._threaded(tables.delete_dataset)),
             ("GET", _P + _DATASET + r"/tables", self._threaded(tables.list_tables)),
             ("POST", _P + _DATASET + r"/tables", self._threaded(tables.insert_table)),

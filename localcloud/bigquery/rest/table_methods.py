@@ -30,6 +30,7 @@ from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.definitions.keys import check_keys
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.rest.delegate import Delegate
+from localcloud.bigquery.rest.list_items import complete_list_item
 from localcloud.bigquery.rest.messages import Call, Response, check_etag
 from localcloud.bigquery.rest.row_methods import PARTITIONS_SUMMARY, SUMMARY_COLUMNS, note_change, partitions_of
 from localcloud.bigquery.running.service import check_labels
@@ -39,7 +40,7 @@ from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.field_settings import definitions, has_settings, schema_of
 from localcloud.bigquery.tables.keys import Keys, set_keys
-from localcloud.bigquery.tables.partitions import Partitions, complete_list_item, layout_of_rest, split_decorator
+from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest, split_decorator
 from localcloud.bigquery.tables.results import AnonymousTables
 from localcloud.bigquery.tables.schema_checks import check_fields, check_layout, updated_schema
 from localcloud.bigquery.tables.widening import widen
@@ -89,12 +90,21 @@ class TableMethods:
         return Response(200, {"kind": "bigquery#projectList", "projects": projects, "totalItems": len(projects)})
 
     def insert_dataset(self, call: Call, names: dict[str, str]) -> Response:
-        """Create or change a dataset. Raises ``QueryError`` if a field is not supported."""
+        """Create a dataset. Raises ``QueryError`` if a field is not supported."""
         check_request("Dataset", canonical(call.json(), "Dataset"))
-        existing = self._catalog.get_dataset(names["project"], names.get("dataset", ""))
-        if existing is not None:
-            check_etag(call, existing.etag)
         return self._delegate.respond_now(call)
+
+    def update_dataset(self, call: Call, names: dict[str, str]) -> Response:
+        """Change a dataset. Raises ``QueryError`` if a field is not supported, or the dataset has changed meanwhile."""
+        check_request("Dataset", canonical(call.json(), "Dataset"))
+        existing = self._catalog.get_dataset(names["project"], names["dataset"])
+        if existing is None:
+            raise NotFound(f"Not found: Dataset {names['project']}:{names['dataset']}")
+        check_etag(call, existing.etag)
+        body = call.json()
+        if "labels" in body:
+            body["labels"] = _changed_labels(call, existing.labels, body["labels"])
+        return self._delegate.respond_now(replace(call, content=json.dumps(body).encode()))
 
     def delete_dataset(self, call: Call, names: dict[str, str]) -> Response:
         """Delete a dataset, with its contents if ``deleteContents`` is set.
@@ -143,7 +153,7 @@ class TableMethods:
             described = {"description": body.get("description"), "friendly_name": body.get("friendlyName")}
             self._catalog.update_table(self._table(name).model_copy(update=described))
             self._keep_expiry(name, body)
-            self._keep_labels(name, body)
+            self._keep_labels(call, name, body)
             return self._get(call, name)
         layout = layout_of_rest(body, None)
         check_layout(body, (body.get("schema") or {}).get("fields") or [])
@@ -288,7 +298,12 @@ class TableMethods:
     def _described(self, call: Call, name: TableName, body: dict[str, Any]) -> Response:
         """Pass the other fields of a table resource to bqemulator, and return the table."""
         path = f"/bigquery/v2/projects/{name.project}/datasets/{name.dataset}/tables/{name.table}"
-        content = {key: value for key, value in call.json().items() if key != "labels"}
+        # bqemulator reads null as an object that it lacks; bq sends it for all that it does not change.
+        content = {
+            key: value
+            for key, value in call.json().items()
+            if key != "labels" and (value is not None or key in ("description", "friendlyName"))
+        }
         if (body.get("view") or {}).get("query"):
             # bqemulator inlines this text in queries that read the view.
             content["view"] = body["view"] | {"query": plain_literals(body["view"]["query"])}
@@ -296,7 +311,7 @@ class TableMethods:
             replace(call, method="PATCH", path=path, content=json.dumps(content).encode())
         )
         self._keep_expiry(name, body)
-        self._keep_labels(name, body)
+        self._keep_labels(call, name, body)
         return self._get(call, name) if response.status < 300 else response
 
     def _keep_expiry(self, name: TableName, body: dict[str, Any]) -> None:
@@ -306,13 +321,10 @@ class TableMethods:
             moment = datetime.fromtimestamp(given / 1000, UTC) if given else NEVER
             self._catalog.update_table(existing.model_copy(update={"expiration_time": moment}))
 
-    def _keep_labels(self, name: TableName, body: dict[str, Any]) -> None:
-        """Change labels. In a patch, a label with the value null is removed, and all are if ``labels`` is null."""
+    def _keep_labels(self, call: Call, name: TableName, body: dict[str, Any]) -> None:
         existing = self._destinations.get(name)
         if existing is not None and "labels" in body:
-            changed = existing.labels | body["labels"] if body["labels"] else {}
-            labels = {key: value for key, value in changed.items() if value is not None}
-            check_labels(labels)
+            labels = _changed_labels(call, existing.labels, body["labels"])
             self._catalog.update_table(existing.model_copy(update={"labels": labels}))
 
     def _get(self, call: Call, name: TableName) -> Response:
@@ -336,6 +348,18 @@ def _table_body(call: Call, *, nulls: bool = False) -> dict[str, Any]:
     check_columns(fields)
     check_fields(fields)
     return body
+
+
+def _changed_labels(call: Call, existing: dict[str, str], given: dict[str, str | None] | None) -> dict[str, str]:
+    """Return labels after an update: a patch keeps those that it does not name, and removes those that are null in it.
+
+    Raises:
+        QueryError: A label is not valid.
+    """
+    kept = existing if call.method == "PATCH" and given is not None else {}
+    labels = {key: value for key, value in {**kept, **(given or {})}.items() if value is not None}
+    check_labels(labels)
+    return labels
 
 
 def _changed_layout(name: TableName, body: dict[str, Any], existing: TableMeta) -> dict[str, Any]:

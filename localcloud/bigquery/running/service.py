@@ -40,6 +40,8 @@ LABELS = 64
 REQUEST_ID_LIFE = timedelta(minutes=15)
 _PROPERTIES = ("dataset_project_id", "time_zone", "service_account")
 _STANDARD_SQL = re.compile(r"^\s*#standardSQL\b", re.IGNORECASE)
+# A text, or a table without a project, which bqemulator does not translate.
+_LEGACY_TABLE = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\[(?P<table>\w+\.\w+)\]""")
 _LEGACY_SQL = re.compile(r"^\s*#legacySQL\b", re.IGNORECASE)
 
 
@@ -215,7 +217,7 @@ class JobService:
                 "(https://cloud.google.com/bigquery/docs/reference/standard-sql/enabling-standard-sql)]",
                 location="query",
             )
-        job.dialect_sql = rewrite_legacy_to_standard(sql)
+        job.dialect_sql = rewrite_legacy_to_standard(_LEGACY_TABLE.sub(_quoted_table, sql))
 
     # jobs.query
 
@@ -278,6 +280,10 @@ class JobService:
         if job.state != DONE:
             raise QueryError(f"Cannot delete job {job.key}: it is still running.", reason="invalid")
         self._journal.remove(self.history.remove(job))
+
+
+def _quoted_table(match: re.Match[str]) -> str:
+    return f"`{match['table']}`" if match["table"] else match[0]
 
 
 def check_labels(labels: dict[str, str]) -> None:

@@ -254,18 +254,6 @@ def complete_resource(body: dict[str, Any], table: TableMeta) -> None:
         body["requirePartitionFilter"] = True
 
 
-def complete_list_item(item: dict[str, Any], table: TableMeta) -> None:
-    """Add the partitioning and the clustering of a table to its entry in a list."""
-    if table.time_partitioning is not None and table.range_partitioning is None:
-        given = table.time_partitioning
-        found = {"type": given.type, "field": given.field, "expirationMs": given.expiration_ms}
-        item["timePartitioning"] = {name: str(value) for name, value in found.items() if value is not None}
-    if table.clustering is not None:
-        item["clustering"] = {"fields": list(table.clustering.fields)}
-    complete_resource(item, table)
-    item.pop("requirePartitionFilter", None)
-
-
 def new_layout(partition: str | None) -> dict[str, Any]:
     """Return the REST layout of a table that a job creates by writing to ``table$partition``: by ingestion time.
 

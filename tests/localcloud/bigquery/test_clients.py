@@ -171,6 +171,27 @@ def test_a_patch_removes_what_is_null_and_notices_other_changes(world: BigQueryW
         client.update_table(old, ["description"])
 
 
+def test_a_list_has_the_layout_and_the_labels_of_tables(world: BigQueryWorld, dataset: str) -> None:
+    options = "friendly_name = 'Days', labels = [('team', 'news')]"
+    world.rows(f"CREATE TABLE {dataset}.days (d DATE, n INT64) PARTITION BY d CLUSTER BY n OPTIONS ({options})")
+    [listed] = [table for table in world.client().list_tables(dataset) if table.table_id == "days"]
+    found = (listed.time_partitioning.field, listed.clustering_fields, listed.labels, listed.friendly_name)
+    assert found == ("d", ["n"], {"team": "news"}, "Days")
+
+
+def test_a_patch_of_a_dataset_keeps_other_labels(world: BigQueryWorld, dataset: str) -> None:
+    for labels in ({"a": "1", "b": "2"}, {"a": None, "c": "3"}):
+        answer = world.call("PATCH", f"/datasets/{dataset}", json={"labels": labels, "access": None})
+        assert answer.status_code == 200
+    assert world.client().get_dataset(dataset).labels == {"b": "2", "c": "3"}
+
+
+def test_bq_sends_null_for_what_it_does_not_change(world: BigQueryWorld, dataset: str) -> None:
+    path = f"/datasets/{dataset}/tables/titles"
+    assert world.call("PATCH", path, json={"description": "d", "schema": None}).json()["description"] == "d"
+    assert len(world.client().get_table(f"{dataset}.titles").schema) == 2
+
+
 @pytest.mark.parametrize(
     ("field", "message"),
     [

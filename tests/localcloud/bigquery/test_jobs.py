@@ -404,6 +404,12 @@ def test_legacy_sql_is_the_default_in_rest(world: BigQueryWorld) -> None:
     assert world.rows(sql, job_config=bigquery.QueryJobConfig(use_legacy_sql=True)) == [(100,)]
 
 
+def test_legacy_sql_reads_tables_without_a_project(world: BigQueryWorld, dataset: str) -> None:
+    config = bigquery.QueryJobConfig(use_legacy_sql=True)
+    sql = f"SELECT COUNT(*) AS n, MIN('[a.b]') AS s FROM [{dataset}.titles]"
+    assert [tuple(row) for row in world.client().query_and_wait(sql, job_config=config)] == [(100, "[a.b]")]
+
+
 def test_an_invalid_body_is_rejected(world: BigQueryWorld) -> None:
     for body in ("{", "[]", "{}", '{"configuration": {}}', '{"configuration": {"query": {"query": " "}}}'):
         answer = world.call("POST", "/jobs", data=body, headers={"content-type": "application/json"})

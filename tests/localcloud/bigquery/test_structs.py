@@ -36,6 +36,7 @@ def table(world: BigQueryWorld) -> Iterator[str]:
         ("SELECT id FROM {} WHERE ('z', id) IN UNNEST([STRUCT('z' AS c, 2 AS d)])", [2]),
         ("SELECT CASE s WHEN u THEN 'same' ELSE 'other' END FROM {} ORDER BY id", ["same", "other", "other"]),
         ("SELECT p.id FROM {} AS p JOIN {} AS q ON p.s = q.u", [1]),
+        ("SELECT (s.a, NULLIF(s.b, 'x')) = (s.a, 'x') FROM {} WHERE id = 1", [None]),
         # Choices
         ("SELECT COALESCE(s, u) FROM {} ORDER BY id", [X, Y, Z]),
         ("SELECT IF(id = 1, s, u) FROM {} ORDER BY id", [X, Z, Z]),
@@ -54,6 +55,14 @@ def table(world: BigQueryWorld) -> Iterator[str]:
             "SELECT STRUCT(1 AS k, STRUCT(2, 'x') AS i) AS v UNION ALL SELECT STRUCT(3 AS k, STRUCT(4 AS a, 'y' AS b) AS i)",
             [{"k": 1, "i": {"_field_1": 2, "_field_2": "x"}}, {"k": 3, "i": {"_field_1": 4, "_field_2": "y"}}],
         ),
+        # Tables of values
+        ("SELECT v + 1 FROM (SELECT AS VALUE id FROM {}) AS v ORDER BY 1", [2, 3, 4]),
+        ("WITH v AS (SELECT AS VALUE s FROM {} WHERE id = 1) SELECT v.a FROM v", [1]),
+        (
+            "SELECT quarter + 1 FROM (SELECT 1 AS q1, 2 AS q2) UNPIVOT (n FOR quarter IN (q1 AS 1, q2 AS 2)) AS p ORDER BY p.n",
+            [2, 3],
+        ),
+        ("""SELECT INT64(JSON '{"a": {"b": 5}}'.a.b)""", [5]),
         # Casts
         ("SELECT CAST(u AS STRUCT<a INT64, b STRING>) FROM {} ORDER BY id", [X, Z, Z]),
     ],
@@ -74,3 +83,8 @@ def test_fields_correspond_by_position(world: BigQueryWorld, table: str, sql: st
 def test_an_order_of_structs_is_refused(world: BigQueryWorld, table: str, sql: str, message: str) -> None:
     with pytest.raises(BadRequest, match=message):
         world.rows(sql.format(table))
+
+
+def test_a_new_table_has_the_declared_fields_by_position(world: BigQueryWorld, dataset: str, table: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.n (id INT64, v STRUCT<c INT64, d STRING>) AS SELECT * EXCEPT (s) FROM {table}")
+    assert world.rows(f"SELECT v FROM {dataset}.n WHERE id = 2") == [({"c": 3, "d": "z"},)]

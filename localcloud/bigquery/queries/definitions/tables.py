@@ -122,7 +122,8 @@ def completed(statement: Statement, statements: Statements) -> Statement:
     if is_view:
         head.set("this", tree.this.this.copy())
     head.set("expression", exp.select(*columns).from_(tree.expression.copy().subquery()))
-    return read_statement(head.sql(dialect="bigquery"), project=statements.project)
+    named = read_statement(head.sql(dialect="bigquery"), project=statements.project)
+    return named if is_view else _with_coerced_query(named, head)
 
 
 def _with_columns_of_value(statement: Statement, select: exp.Select, statements: Statements) -> Statement:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from sqlglot import exp
 
@@ -214,7 +215,7 @@ def _aggregate(node: exp.Expr) -> bool:
 
 
 def _order_unpivoted(node: exp.Expr) -> bool:
-    """Put the column of names behind the columns of values, where DuckDB puts it before them.
+    """Put the column of names behind the columns of values, where DuckDB puts it before them and makes texts of numbers.
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#unpivot_operator
     """
@@ -230,11 +231,18 @@ def _order_unpivoted(node: exp.Expr) -> bool:
     rows.args["pivots"][0].set("alias", None)
     name = fields[0].this
     others = exp.Star(**{"except_": [name.copy()]})
-    ordered = exp.Select().select(others, exp.column(name.copy()), copy=False).from_(rows, copy=False)
+    names: exp.Expr = exp.column(name.copy())
+    if all(_is_integer(each.args.get("alias")) for each in fields[0].expressions):
+        names = exp.alias_(exp.cast(names, "INT64", dialect="bigquery"), name.copy())
+    ordered = exp.Select().select(others, names, copy=False).from_(rows, copy=False)
     replacement = ordered.subquery(alias.this.name if isinstance(alias, exp.TableAlias) and alias.this else None)
     replacement.set("joins", source.args.get("joins"))
     source.replace(replacement)
     return True
+
+
+def _is_integer(alias: Any) -> bool:
+    return isinstance(alias, exp.Literal) and not alias.is_string
 
 
 def _choice(choice: exp.Expr) -> tuple[exp.Expr, str]:

@@ -27,6 +27,7 @@ _BEFORE_A_TABLE = frozenset({"CLONE", "COPY", "DELETE", "EXISTS", "FROM", "INTO"
 _BEFORE_A_TABLE |= {"CALL", "CONNECTION", "FUNCTION", "PROCEDURE", "SCHEMA", "TABLE", "UPDATE", "USING", "VIEW"}
 _AFTER_FROM = frozenset({"EXCEPT", "GROUP", "HAVING", "INTERSECT", "LIMIT", "ORDER", "QUALIFY", "SELECT", "SET"})
 _AFTER_FROM |= {"UNION", "VALUES", "WHEN", "WHERE", "WINDOW"}
+_JSON_LITERAL = re.compile(r"\bJSON\s*[rR]?['\"]", re.IGNORECASE)
 _OFFSET = re.compile(r"\bWITH\s+OFFSET\b", re.IGNORECASE)
 _NAMES = ("word", "quoted")
 _FROM_INSIDE = frozenset({"EXTRACT", "SUBSTRING", "TRIM"})
@@ -237,4 +238,19 @@ def unnest_paths(sql: str) -> str:
             continue
         path = sql[found[first].start : found[last].end]
         sql = f"{sql[: found[first].start]}UNNEST({path}){sql[found[last].end :]}"
+    return sql
+
+
+def bracket_json(sql: str) -> str:
+    """Return ``sql`` with brackets around the literals in ``JSON '...'.field``, of which sqlglot reads the text as the operand.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/operators#field_access_operator
+    """
+    if _JSON_LITERAL.search(sql) is None:
+        return sql
+    found = readable_tokens(sql)
+    for index in range(len(found) - 3, -1, -1):
+        word, text, dot = found[index : index + 3]
+        if word.is_word("JSON") and text.kind == "string" and dot.is_symbol("."):
+            sql = f"{sql[: word.start]}({sql[word.start : text.end]}){sql[text.end :]}"
     return sql

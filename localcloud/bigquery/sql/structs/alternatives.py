@@ -18,6 +18,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.nodes import call
 from localcloud.bigquery.sql.reading.tokens import parsed
 from localcloud.bigquery.sql.reading.types import columns_of, mark_types, whole_type_of
+from localcloud.bigquery.sql.structs.equality import compare_fields
 from localcloud.bigquery.sql.structs.positions import by_position, fields_of, has_struct, target_of
 
 _MAY_CONCERN = re.compile(r"\bSTRUCT\b", re.IGNORECASE)
@@ -108,6 +109,13 @@ def _compare(node: exp.Expr) -> bool:
     types = [_type_of(each) for each in operands]
     if (name := _ORDERS.get(type(node))) is not None and (kind := next((each for each in types if each), None)):
         raise QueryError(f"{name} is not defined for arguments of type {_in_words(kind)}", location="query")
+    if (
+        isinstance(node, (exp.EQ, exp.NEQ))
+        and (kind := types[0]) is not None
+        and types[1] is not None
+        and compare_fields(node, kind)
+    ):
+        return True
     written = {None if each is None else _shape(each) for each in types}
     changed = False
     if len(written) > 1:

@@ -72,9 +72,21 @@ def _show_fields(select: exp.Select) -> bool:
     if value is None:
         _show_written(select)
         return True
-    if select.parent is None or not _may_be_struct(value, select):
+    if select.parent is None:
         return False
+    if not _may_be_struct(value, select):
+        return _name_value(select, value)
     select.replace(expanded(select))
+    return True
+
+
+def _name_value(select: exp.Select, value: exp.Expr) -> bool:
+    """Name the one column of a table of values as the table, so that the name of the table is that of the value."""
+    if not isinstance(select.parent, (exp.CTE, exp.Subquery)) or not select.parent.alias:
+        return False
+    name = exp.to_identifier(select.parent.alias, quoted=True)
+    select.set("expressions", [exp.alias_(value.copy(), name)])
+    select.set("kind", None)
     return True
 
 

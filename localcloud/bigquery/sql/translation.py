@@ -57,7 +57,7 @@ class Translator(SQLTranslator):
         try:
             sql = quote_routines(quote_names(plain_literals(bq_sql)))
             reject_duckdb_only(sql)
-            sql = with_columns(sql)
+            sql = with_columns(sql, schema)
             sql = with_elements(with_single_matches(sql, schema), lambda _: None)
             sql = with_nan(
                 adjusted(with_positions(with_alternatives(name_fields(checked_lengths(sql)), schema))), schema

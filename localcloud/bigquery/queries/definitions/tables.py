@@ -28,6 +28,7 @@ from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement, TableName, read_statement
 from localcloud.bigquery.sql.structs.positions import query_by_position
 from localcloud.bigquery.sql.structs.value_tables import expanded, unnamed, value_of, with_columns
+from localcloud.bigquery.sql.tables.column_types import column_types
 from localcloud.bigquery.sql.tables.lengths import declared_settings
 from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, partitioning_of
 from localcloud.bigquery.tables.destinations import Destinations
@@ -80,8 +81,8 @@ def completed(statement: Statement, statements: Statements) -> Statement:
     """
     check_target(statement, statements)
     reject_foreign_clauses(statement)
-    if isinstance(statement.tree, (exp.Insert, exp.Query)) and (shown := with_columns(statement.sql)) != statement.sql:
-        statement = read_statement(shown, project=statements.project)
+    if isinstance(statement.tree, (exp.Insert, exp.Query)):
+        statement = _with_columns_of_rows(statement, statements)
     if statement.kind in ("CREATE_SNAPSHOT_TABLE", "CREATE_MATERIALIZED_VIEW"):
         return read_statement(without_options(statement.sql), project=statements.project)
     tree = statement.tree
@@ -124,6 +125,14 @@ def completed(statement: Statement, statements: Statements) -> Statement:
     head.set("expression", exp.select(*columns).from_(tree.expression.copy().subquery()))
     named = read_statement(head.sql(dialect="bigquery"), project=statements.project)
     return named if is_view else _with_coerced_query(named, head)
+
+
+def _with_columns_of_rows(statement: Statement, statements: Statements) -> Statement:
+    """Return a statement whose tables of values have columns."""
+    if statement.tree is None or not any(select.args.get("kind") for select in statement.tree.find_all(exp.Select)):
+        return statement
+    types = column_types(statement.sql, project_id=statements.project, catalog=statements.context.catalog)
+    return read_statement(with_columns(statement.sql, types), project=statements.project)
 
 
 def _with_columns_of_value(statement: Statement, select: exp.Select, statements: Statements) -> Statement:

@@ -21,7 +21,7 @@ from localcloud.bigquery.sql.reading.types import columns_of, mark_types, whole_
 from localcloud.bigquery.sql.structs.equality import compare_fields
 from localcloud.bigquery.sql.structs.positions import by_position, fields_of, has_struct, target_of
 
-_MAY_CONCERN = re.compile(r"\bSTRUCT\b", re.IGNORECASE)
+_MAY_CONCERN = re.compile(r"\bSTRUCT\b|\)\s*(?:!?=|<>)\s*\(", re.IGNORECASE)
 _EQUALITIES: tuple[type[exp.Expr], ...] = (exp.EQ, exp.NEQ, exp.NullSafeEQ, exp.NullSafeNEQ)
 _ORDERS: dict[type[exp.Expr], str] = {
     exp.GT: "Greater than",
@@ -109,12 +109,7 @@ def _compare(node: exp.Expr) -> bool:
     types = [_type_of(each) for each in operands]
     if (name := _ORDERS.get(type(node))) is not None and (kind := next((each for each in types if each), None)):
         raise QueryError(f"{name} is not defined for arguments of type {_in_words(kind)}", location="query")
-    if (
-        isinstance(node, (exp.EQ, exp.NEQ))
-        and (kind := types[0]) is not None
-        and types[1] is not None
-        and compare_fields(node, kind)
-    ):
+    if isinstance(node, (exp.EQ, exp.NEQ)) and compare_fields(node, types):
         return True
     written = {None if each is None else _shape(each) for each in types}
     changed = False

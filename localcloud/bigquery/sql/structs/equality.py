@@ -5,6 +5,8 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#compari
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlglot import exp
 
 from localcloud.bigquery.sql.functions.nodes import call, number
@@ -14,28 +16,37 @@ from localcloud.bigquery.sql.structs.positions import fields_of
 _SIMPLE = (exp.Column, exp.Dot, exp.Struct, exp.Tuple)
 
 
-def compare_fields(node: exp.EQ | exp.NEQ, kind: exp.DataType) -> bool:
+def compare_fields(node: exp.EQ | exp.NEQ, types: Sequence[exp.DataType | None]) -> bool:
     """Replace a comparison of two STRUCTs, in place; return False if it stays: an operand may cost much.
 
     Args:
         node: The comparison.
-        kind: The type of one of its operands.
+        types: The types of its operands; None for one that is not a STRUCT, or whose type is not known.
     """
     sides = [side.unnest() for side in (node.this, node.expression)]
-    if kind.this != exp.DType.STRUCT or not all(isinstance(side, _SIMPLE) for side in sides):
+    fields = [_fields(side, kind) for side, kind in zip(sides, types, strict=True)]
+    if not fields[0] or len(fields[0]) != len(fields[1]) or not all(isinstance(side, _SIMPLE) for side in sides):
         return False
-    same = exp.and_(*_equal_fields(sides[0], sides[1], kind), copy=False)
+    same = exp.and_(*_equal_fields(sides[0], sides[1], fields), copy=False)
     whole = exp.Paren(this=same)
     node.replace(whole if isinstance(node, exp.EQ) else exp.Not(this=whole))
     return True
 
 
-def _equal_fields(left: exp.Expr, right: exp.Expr, kind: exp.DataType) -> list[exp.Expr]:
+def _fields(value: exp.Expr, kind: exp.DataType | None) -> list[exp.DataType | None]:
+    """Return the types of the fields of a STRUCT as far as they are known; none for another value."""
+    if kind is not None:
+        return [field for _, field in fields_of(kind)]
+    return [None for _ in value.expressions] if isinstance(value, exp.Tuple) else []
+
+
+def _equal_fields(left: exp.Expr, right: exp.Expr, types: Sequence[Sequence[exp.DataType | None]]) -> list[exp.Expr]:
     found: list[exp.Expr] = []
-    for place, (_, field) in enumerate(fields_of(kind)):
+    for place, kinds in enumerate(zip(*types, strict=True)):
         sides = _part(left, place), _part(right, place)
-        if field.this == exp.DType.STRUCT:
-            found += _equal_fields(*sides, field)
+        inner = [_fields(side.unnest(), kind) for side, kind in zip(sides, kinds, strict=True)]
+        if inner[0] and len(inner[0]) == len(inner[1]):
+            found += _equal_fields(*sides, inner)
         else:
             found.append(exp.EQ(this=sides[0], expression=sides[1]))
     return found

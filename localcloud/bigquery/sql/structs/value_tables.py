@@ -7,24 +7,32 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#value
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from sqlglot import exp
 
 from localcloud.bigquery.sql.reading.tokens import parsed
+from localcloud.bigquery.sql.reading.types import mark_types, type_of
 
 _MAY_CONCERN = re.compile(r"\bSELECT\s+(?:ALL\s+|DISTINCT\s+)?AS\s+(?:STRUCT|VALUE)\b", re.IGNORECASE)
 _VALUE = "_value"
 
 
-def with_columns(sql: str) -> str:
+def with_columns(sql: str, schema: Mapping[str, Any] | None = None) -> str:
     """Return one statement of GoogleSQL whose value tables have columns.
 
     A query AS VALUE whose own rows the client gets is left as it is, unless it shows the fields: its value may be of any type.
+
+    Args:
+        sql: The statement.
+        schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
     """
     tree = parsed(sql) if _MAY_CONCERN.search(sql) is not None else None
     if tree is None:
         return sql
     changed = False
+    mark_types(tree, schema, (exp.Select,))
     for select in reversed(list(tree.find_all(exp.Select))):
         if select.args.get("kind") and _is_table(select):
             changed = _show_fields(select) or changed
@@ -103,6 +111,8 @@ def _show_written(select: exp.Select) -> None:
 
 def _may_be_struct(value: exp.Expr, select: exp.Select) -> bool:
     """Return whether the value may be a STRUCT: a row, a column but not the element of an UNNEST, or one of several values."""
+    if (kind := type_of(value)) not in (None, exp.DType.UNKNOWN):
+        return kind == exp.DType.STRUCT
     if not isinstance(value, exp.Column):
         return isinstance(value, (exp.AnyValue, exp.Bracket, exp.Case, exp.Coalesce, exp.If))
     elements = [name for each in select.find_all(exp.Unnest) for name in (each.alias, *each.alias_column_names)]

@@ -83,10 +83,9 @@ class BucketStore:
             return self.create_bucket(name, location=location, settings=settings)
 
     def bucket(self, name: str) -> Bucket:
-        """Return a bucket. Raises ``NotFound``, or ``InvalidRequest`` if no bucket can have the name."""
+        """Return a bucket. Raises ``NotFound``."""
         with self._lock:
             if name not in self._catalog.buckets:
-                check_bucket_name(name)
                 raise NotFound("The specified bucket does not exist.")
             bucket: Bucket = self._catalog.buckets[name]
             return bucket

@@ -20,6 +20,7 @@ from localcloud.storage.rules.errors import (
     StorageError,
     Unavailable,
 )
+from localcloud.storage.rules.naming import check_bucket_name
 from localcloud.storage.rules.preconditions import Preconditions, integer_parameter
 from localcloud.storage.rules.resources import Bucket, StoredObject
 from localcloud.storage.rules.unsupported import check_parameters, refused_method
@@ -35,6 +36,8 @@ class StorageApi(JsonApi[Handler]):
     async def answer(self, handler: Handler, call: Call) -> Response:
         """Return the answer of ``handler``. Raises ``StorageError``."""
         check_parameters(call.query)
+        if "bucket" in call.names:
+            check_bucket_name(call.names["bucket"])
         return await handler(call)
 
     def unknown_method(self, method: str, path: str, *, path_exists: bool) -> StorageError:

@@ -171,7 +171,7 @@ class QueryJobs:
 
 def _readable(sql: str, statements: Statements) -> str:
     """Return a statement or script without what bqemulator's and sqlglot's parsers do not know."""
-    sql = plain_functions(plain_literals(without_tail(sql)))
+    sql = statements.with_routines(plain_functions(plain_literals(without_tail(sql))))
     sql, conditional = without_conditions(parseable_calls(without_piped_calls(sql)))
     statements.conditional_routines |= conditional
     sql, statements.routine_descriptions = without_routine_options(sql)

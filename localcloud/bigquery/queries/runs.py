@@ -10,7 +10,6 @@ from typing import Any
 
 from bqemulator.domain.errors import DomainError
 from bqemulator.jobs.executor import build_response_schema, parse_export_data
-from bqemulator.jobs.routine_ddl import detect_drop_routine
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
@@ -28,7 +27,12 @@ from localcloud.bigquery.queries.definitions.own_statements import run_own_state
 from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
 from localcloud.bigquery.queries.definitions.schemas import schema_statement
 from localcloud.bigquery.queries.definitions.table_actions import all_or_nothing, single_actions
-from localcloud.bigquery.queries.definitions.table_options import apply_options, changed_options, table_options
+from localcloud.bigquery.queries.definitions.table_options import (
+    apply_options,
+    changed_options,
+    kept_values,
+    table_options,
+)
 from localcloud.bigquery.queries.definitions.tables import (
     completed,
     create_model_view,
@@ -168,6 +172,7 @@ class StatementRuns:
     def _perform_single(self, job: Job, original: Statement, statements: Statements) -> Outcome:
         """Run a statement with one action that is not about a model."""
         written, options = original, table_options(original)
+        kept_values(options, statements)
         original = completed(original, statements)
         if options and (changed := changed_options(original, statements)) is not None:
             apply_options(options, changed, statements)
@@ -347,13 +352,6 @@ class StatementRuns:
         if statement.kind == "DROP_SNAPSHOT_TABLE":
             reported["ddlOperationPerformed"] = "DROP"
         statistics = reported | self._accounting.describe(statement)
-        dropped_routine = detect_drop_routine(original.sql, statements.project)
-        if dropped_routine is not None:
-            statistics["ddlTargetRoutine"] = {
-                "projectId": dropped_routine.project_id,
-                "datasetId": dropped_routine.dataset_id,
-                "routineId": dropped_routine.routine_id,
-            }
         if (schema := schema_statement(original.sql, statements)) is not None:
             statistics |= schema.statistics(statistics.get("ddlOperationPerformed", "DROP"))
         if statement.kind in DDL_OPERATIONS and statement.target is not None:

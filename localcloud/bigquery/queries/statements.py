@@ -39,6 +39,7 @@ from localcloud.bigquery.queries.statement_checks import StatementChecks
 from localcloud.bigquery.queries.system_values import SystemValues
 from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.errors.syntax import reject_unknown_functions
+from localcloud.bigquery.sql.reading.default_routines import with_default_dataset
 from localcloud.bigquery.sql.reading.names import quote_names
 from localcloud.bigquery.sql.reading.statement import (
     TableName,
@@ -141,6 +142,13 @@ class Statements(Session):
             return False
         names = parts if len(parts) == 3 else [self.project, *parts]
         return self.context.catalog.get_routine(*names) is not None
+
+    def with_routines(self, sql: str) -> str:
+        """Return a statement or script in which the routines of the default dataset have their full names."""
+        if self._default is None:
+            return sql
+        routines = self.context.catalog.list_routines(*self._default)
+        return with_default_dataset(sql, self._default, (routine.routine_id for routine in routines))
 
     def describe_routine(self, name: str) -> None:
         """Give a routine that the job has created its description."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from google.api_core import exceptions
+from google.cloud import bigquery
 
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld
 
@@ -129,6 +130,16 @@ def test_keys_are_kept_renamed_and_dropped(world: BigQueryWorld, source: str) ->
         ("CREATE TABLE {d}_no.t (a INT64)", "Not found: Dataset local-project:{d}_no was not found in location US"),
         ("DROP VIEW {d}.t", "Not found: Table local-project:{d}.t was not found in location US"),
         ("CREATE OR REPLACE VIEW {d}.source AS SELECT 1 AS a", "operation because it is currently a TABLE"),
+        ("CREATE TABLE {d}.t (a INT64) OPTIONS (labels = ['x'])", "Option labels must be"),
+        ("CREATE TABLE {d}.t (a STRING COLLATE 'und:ci')", "COLLATE is not supported"),
+        ("CREATE TABLE {d}.t (a INT64) DEFAULT COLLATE 'und:ci'", "COLLATE is not supported"),
+        ("CREATE TABLE {d}.t (a INT64, b INT64 GENERATED ALWAYS AS (a + 1))", "Generated columns are not supported"),
+        # DuckDB carries these out.
+        ("CREATE INDEX i ON {d}.source (id)", "Statement not supported: CREATE INDEX"),
+        ("SELECT 1; CREATE SEQUENCE s", "Statement not supported: CREATE SEQUENCE"),
+        ("CREATE TYPE t AS ENUM ('a')", "Statement not supported: CREATE TYPE"),
+        ("ALTER TABLE {d}.source ALTER COLUMN s SET NOT NULL", "Syntax error: ALTER COLUMN has SET DATA TYPE"),
+        ("ALTER TABLE {d}.source ALTER s TYPE BYTES", "Syntax error: ALTER COLUMN has SET DATA TYPE"),
         ("CREATE SCHEMA {d}", "Already Exists: Dataset local-project:{d}"),
         ("CREATE SCHEMA {d}_no OPTIONS (nonsense = 1)", "Unknown option: nonsense"),
         ("ALTER SCHEMA {d}_no SET OPTIONS (description = 'x')", "Not found: Dataset local-project:{d}_no"),
@@ -186,3 +197,31 @@ def test_options_of_snapshots_and_materialized_views_are_read(world: BigQueryWor
     )
     assert world.rows(f"SELECT COUNT(*) FROM {dataset}.m") == [(100,)]
     world.rows(f"DROP MATERIALIZED VIEW {dataset}.m; DROP SNAPSHOT TABLE {dataset}.s")
+
+
+def test_the_default_dataset_has_the_routines_and_tables_without_a_dataset(world: BigQueryWorld, dataset: str) -> None:
+    def run(sql: str) -> list[tuple[Any, ...]]:
+        config = bigquery.QueryJobConfig(default_dataset=f"{PROJECT}.{dataset}")
+        return [tuple(row) for row in world.client().query(sql, job_config=config).result()]
+
+    run("CREATE FUNCTION twice(x INT64) AS (2 * x)")
+    run(f"CREATE TABLE FUNCTION few(n INT64) AS SELECT score FROM {dataset}.titles WHERE score < n")
+    run("CREATE PROCEDURE show() BEGIN SELECT twice(3) AS n; END")
+    assert run("SELECT SUM(twice(score)) FROM few(3)") == [(6,)]
+    assert run("CALL show()") == [(6,)]
+    assert run("CREATE TEMP FUNCTION twice(x INT64) AS (3 * x); SELECT twice(3)") == [(9,)]
+    run("ALTER TABLE titles ADD PRIMARY KEY (title) NOT ENFORCED; CREATE SNAPSHOT TABLE snapped CLONE titles")
+    assert run("SELECT COUNT(*) FROM snapped") == [(100,)]
+    run(
+        f"DROP PROCEDURE IF EXISTS {dataset}.x; DROP PROCEDURE IF EXISTS show; DROP FUNCTION twice; DROP TABLE FUNCTION few"
+    )
+    assert list(world.client().list_routines(dataset)) == []
+
+
+def test_a_column_with_digits_keeps_its_type(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.t (a BIGNUMERIC(38, 3), b NUMERIC(9, 2))")
+    fields = resource(world, dataset, "t")["schema"]["fields"]
+    assert [(f["type"], f["precision"], f["scale"]) for f in fields] == [
+        ("BIGNUMERIC", "38", "3"),
+        ("NUMERIC", "9", "2"),
+    ]

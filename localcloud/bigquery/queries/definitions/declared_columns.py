@@ -32,6 +32,7 @@ def declared_fields(create: exp.Expr | None, statements: Statements) -> list[Fie
 
 def check_declared_columns(create: exp.Create, statements: Statements) -> None:
     """Raise ``QueryError`` if a name is declared twice, an option is not valid, or a default or a query has another type."""
+    _reject_unsupported(create)
     columns = [each for each in create.this.expressions if isinstance(each, exp.ColumnDef)]
     names: set[str] = set()
     for column in columns:
@@ -56,6 +57,17 @@ def check_declared_columns(create: exp.Create, statements: Statements) -> None:
             check_default(defaults[field["name"].lower()], field, statements)
     if query is not None and fields:
         _check_query(query, fields, statements)
+
+
+def _reject_unsupported(create: exp.Create) -> None:
+    """Raise ``QueryError`` for what a table may have in BigQuery, and not here."""
+    what = None
+    if create.find(exp.CollateProperty, exp.CollateColumnConstraint) is not None:
+        what = "COLLATE is"
+    elif create.find(exp.GeneratedAsIdentityColumnConstraint, exp.ComputedColumnConstraint) is not None:
+        what = "Generated columns are"
+    if what is not None:
+        raise QueryError(f"{what} not supported by the local BigQuery.", reason="notImplemented", location="query")
 
 
 def check_default(expression: str, field: Field, statements: Statements) -> None:

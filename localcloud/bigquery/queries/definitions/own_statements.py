@@ -1,4 +1,4 @@
-"""Carries out the definitions that neither bqemulator nor sqlglot reads: of datasets, and of tables made from others."""
+"""Carries out CREATE, ALTER and DROP SCHEMA, DROP of routines, and CREATE TABLE from another table, alone and in scripts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bqemulator.jobs.routine_ddl import detect_drop_routine, run_drop_routine
+
 from localcloud.bigquery.queries.definitions.copied_tables import copied_table, create_copied_table
 from localcloud.bigquery.queries.definitions.schemas import run_schema_statement, schema_statement
 from localcloud.bigquery.queries.definitions.tables import definition_statistics
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.tables.engine import complete
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,21 @@ def run_own_statement(sql: str, statements: Statements, check: Callable[[str], o
         check(f"{schema.verb}_SCHEMA")
         statistics = run_schema_statement(schema, statements)
         return None if statistics is None else Definition(statistics)
+    dropped = detect_drop_routine(sql, statements.project)
+    if dropped is not None:
+        check(dropped.statement_type)
+        operation = complete(run_drop_routine(dropped, statements.context))
+        return Definition(
+            {
+                "statementType": dropped.statement_type,
+                "ddlOperationPerformed": operation,
+                "ddlTargetRoutine": {
+                    "projectId": dropped.project_id,
+                    "datasetId": dropped.dataset_id,
+                    "routineId": dropped.routine_id,
+                },
+            }
+        )
     copied = copied_table(sql, statements)
     if copied is None:
         return None

@@ -26,7 +26,12 @@ from localcloud.bigquery.queries.definitions.model_statements import run_model_s
 from localcloud.bigquery.queries.definitions.own_statements import run_own_statement
 from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
 from localcloud.bigquery.queries.definitions.table_actions import all_or_nothing, single_actions
-from localcloud.bigquery.queries.definitions.table_options import apply_options, changed_options, table_options
+from localcloud.bigquery.queries.definitions.table_options import (
+    apply_options,
+    changed_options,
+    kept_values,
+    table_options,
+)
 from localcloud.bigquery.queries.definitions.tables import (
     completed,
     create_model_view,
@@ -126,6 +131,7 @@ class Script(ProcedureScript):
         """Run a statement with one action that is not about a model."""
         statements = self._statements
         written, options = statement, table_options(statement)
+        kept_values(options, statements)
         statement = completed(statement, statements)
         self.check_definition(statement)
         if (policy := policy_statement(statement, statements)) is not None:

@@ -14,6 +14,7 @@ from localcloud.bigquery.queries.scripts.transactions import is_transaction_stat
 from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.reading.statement import read_statement
 
+_TEMPORARY = re.compile(r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?TEMP(?:ORARY)?\b", re.IGNORECASE)
 # bqemulator's words for a token that does not fit.
 _EXPECTED = re.compile(
     r"Expected (?:keyword '(?P<keyword>\w+)'|'(?P<symbol>[^']+)'|type name), got \w+(?::'(?P<found>[^']*)')?"

@@ -1,4 +1,4 @@
-"""Refuses the statements of BigQuery that the local BigQuery does not carry out, each with its reason.
+"""Refuses the statements of BigQuery that the local BigQuery does not carry out, and definitions that BigQuery does not have.
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-language
 https://cloud.google.com/bigquery/docs/reference/standard-sql/data-control-language
@@ -38,11 +38,24 @@ REFUSED_STATEMENTS = {
 }
 """What is refused and why, by regular expressions of the first words of the statements."""
 _ANY = tuple((re.compile(rf"\s*{words}\b", re.IGNORECASE), *what) for words, what in REFUSED_STATEMENTS.items())
+# The words that may follow the verbs of definitions, after OR REPLACE and TEMP. DuckDB has further ones.
+_KNOWN = {
+    "CREATE": "TABLE VIEW MATERIALIZED SNAPSHOT EXTERNAL FUNCTION PROCEDURE MODEL SCHEMA ROW",
+    "ALTER": "TABLE VIEW MATERIALIZED MODEL SCHEMA",
+    "DROP": "TABLE VIEW MATERIALIZED SNAPSHOT EXTERNAL FUNCTION PROCEDURE MODEL SCHEMA ROW ALL",
+}
+_DEFINED = re.compile(
+    r"\s*(?P<verb>CREATE|ALTER|DROP)\s+(?:OR\s+REPLACE\s+)?(?:TEMP(?:ORARY)?\s+)?(?P<what>\w+)", re.IGNORECASE
+)
+_CHANGED_COLUMN = re.compile(
+    r"\s*ALTER\s+TABLE\b.*?\bALTER\s+(?:COLUMN\s+)?(?:IF\s+EXISTS\s+)?(?:`[^`]+`|\w+)\s+(?:SET\s+(?P<set>NOT\s+NULL|TYPE)|TYPE)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _FIRST = re.compile(r"\s*(?:GRANT|REVOKE|CREATE|ALTER|DROP|UNDROP)\b", re.IGNORECASE)
 
 
 def reject_refused_statements(sql: str) -> None:
-    """Raise ``QueryError`` if a statement is one that is not carried out here."""
+    """Raise ``QueryError`` if a statement is not carried out here, or is a definition that BigQuery does not have."""
     if _FIRST.match(sql) is None:
         return
     for pattern, what, why in _ANY:
@@ -50,3 +63,13 @@ def reject_refused_statements(sql: str) -> None:
             raise QueryError(
                 f"{what} is not supported by the local BigQuery: {why}", reason="notImplemented", location="query"
             )
+    defined = _DEFINED.match(sql)
+    if defined is not None and defined["what"].upper() not in _KNOWN[defined["verb"].upper()].split():
+        raise QueryError(
+            f"Statement not supported: {defined['verb'].upper()} {defined['what'].upper()}", location="query"
+        )
+    if _CHANGED_COLUMN.match(sql):
+        raise QueryError(
+            "Syntax error: ALTER COLUMN has SET DATA TYPE, SET DEFAULT, SET OPTIONS, DROP DEFAULT and DROP NOT NULL",
+            location="query",
+        )

@@ -69,6 +69,10 @@ _ALTER = re.compile(
     r"(?P<name>(?:`[^`]+`|[\w.-]+)+)",
     re.IGNORECASE,
 )
+_SNAPSHOT_OF = re.compile(
+    r"CREATE\s+SNAPSHOT\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?[`\w.-]+\s+CLONE\s+(?P<name>(?:`[^`]+`|[\w.-]+)+)",
+    re.IGNORECASE,
+)
 VIEW_TYPES = frozenset({"CREATE_VIEW", "CREATE_MATERIALIZED_VIEW"})
 DML_TYPES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE"})
 
@@ -252,7 +256,7 @@ def read_statement(sql: str, *, project: str) -> Statement:
         quoted = quote_keywords(sql)
         tree = parsed(quoted) if quoted != sql else None
         if tree is None:
-            return Statement(sql, kind, unqualified=_altered_name(sql), target=_altered(sql, project), project=project)
+            return Statement(sql, kind, unqualified=_altered_names(sql), target=_altered(sql, project), project=project)
         sql = quoted
     if paths := correlated_paths(tree):
         sql = _unnested(sql, paths)
@@ -280,7 +284,7 @@ def read_statement(sql: str, *, project: str) -> Statement:
     if not any(True for _ in tree.find_all(exp.Star)):
         columns = frozenset(node.name.lower() for node in tree.find_all(exp.Identifier))
     if isinstance(tree, exp.Command):
-        unqualified += _altered_name(sql)
+        unqualified += _altered_names(sql)
     target = _altered(sql, project) if isinstance(tree, exp.Command) else _target(tree, kind, project)
     return Statement(sql, kind, tree, tuple(tables), tuple(unqualified), target, columns, project)
 
@@ -367,12 +371,14 @@ def _altered(sql: str, project: str) -> TableName | None:
     return TableName(*parts) if len(parts) == 3 else TableName(project, *parts)
 
 
-def _altered_name(sql: str) -> tuple[Unqualified, ...]:
-    """Return the name of the table of such a statement, if it has no dataset."""
-    found = _ALTER.match(sql, _start(sql))
-    if found is None or "." in found["name"]:
-        return ()
-    return (Unqualified(found["name"].strip("`"), found.start("name")),)
+def _altered_names(sql: str) -> tuple[Unqualified, ...]:
+    """Return the names of the tables of such a statement that have no dataset."""
+    found = [_ALTER.match(sql, _start(sql)), _SNAPSHOT_OF.match(sql, _start(sql))]
+    return tuple(
+        Unqualified(match["name"].strip("`"), match.start("name"))
+        for match in found
+        if match is not None and "." not in match["name"]
+    )
 
 
 def _target_node(tree: exp.Expr) -> object:

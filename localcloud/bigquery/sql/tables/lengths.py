@@ -109,6 +109,8 @@ def _settings(column: exp.Expr) -> dict[str, Any]:
         settings["maxLength"] = str(numbers[0])
     elif kind and kind.this in (exp.DType.DECIMAL, exp.DType.BIGDECIMAL) and numbers:
         settings |= dict(zip(("precision", "scale"), map(str, numbers), strict=False))
+        if kind.this == exp.DType.BIGDECIMAL:
+            settings["type"] = "BIGNUMERIC"  # the engine has one type for both
     for constraint in column.args.get("constraints") or ():
         given = constraint.args.get("kind")
         if isinstance(given, exp.DefaultColumnConstraint):

@@ -112,7 +112,8 @@ def test_an_interval_becomes_a_text(world: BigQueryWorld, interval: str, text: s
         ("big / 1e-300", "double overflow: 1e+308 / 1e-300"),
         ("SUM(big)", "double overflow"),
         ("SUM(big) OVER ()", "double overflow"),
-        ("-(-9223372036854775808)", "overflow"),
+        ("SUM(9223372036854775807)", "int64 overflow"),
+        ("-(-9223372036854775808)", "int64 overflow"),
         ("9223372036854775808", "Invalid integer literal: 9223372036854775808"),
     ],
 )

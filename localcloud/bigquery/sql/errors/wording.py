@@ -109,6 +109,7 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
         (r"invalid (?P<kind>date|time|timestamp) field format: \"(?P<value>[^\"]*)\"", _invalid_time),
         (r"Could not parse string \"(?P<value>[^\"]*)\" according to", r'Failed to parse input string "\g<value>"'),
         (r"Overflow in \w+ of INT\d+ \((?P<what>.*?)\)!", r"int64 overflow: \g<what>"),
+        (r"Type INT128 with value \S+ can't be cast because the value is out of range", "int64 overflow"),
         (r"Overflow in negation of (?:integer|numeric) value", "int64 overflow"),
         (r"[Dd]ivision by zero(?P<operands>: [^\n]*)?", lambda match: f"division by zero{match['operands'] or ''}"),
         (

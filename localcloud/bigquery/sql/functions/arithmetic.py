@@ -27,6 +27,7 @@ MACROS: tuple[str, ...] = (
     # The sum of the products with 0 is NaN if a value is infinite or NaN.
     "CREATE OR REPLACE MACRO _finite_sum(result, of_zeros) AS CASE WHEN isfinite(result) OR result IS NULL THEN result "
     "WHEN isnan(of_zeros) THEN result ELSE error('double overflow') END",
+    "CREATE OR REPLACE MACRO _int64_sum(result) AS CAST(result AS BIGINT)",
     "CREATE OR REPLACE MACRO _finite_average(result, of_parts) AS "
     "CASE WHEN isfinite(result) OR result IS NULL THEN result ELSE of_parts * 1048576 END",
     # The division that takes 9 of 18 digits is slow. Most numbers have fewer digits, whose product needs none.
@@ -164,8 +165,13 @@ def _window(node: exp.Expr) -> exp.Window | None:
 
 
 def _aggregate(node: exp.Sum | exp.Avg) -> exp.Expr | None:
-    """Return a sum that fails if it overflows, or an average that does not."""
-    if type_of(node) != exp.DType.DOUBLE or isinstance(node.parent, (exp.Filter, exp.IgnoreNulls)):
+    """Return a sum that fails if it overflows, or an average that does not, or None if nothing changes."""
+    if isinstance(node.parent, (exp.Filter, exp.IgnoreNulls)):
+        return None
+    kind = type_of(node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this)
+    if isinstance(node, exp.Sum) and kind in _INTEGERS:
+        return call("_int64_sum", _window(node) or node)  # DuckDB's sum has 128 bits
+    if type_of(node) != exp.DType.DOUBLE:
         return None
     value = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
     if isinstance(value, exp.HavingMax) or value.find(exp.Query) is not None or type_of(node.this) in _INTEGERS:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.functions.nodes import Rule, call
+from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, is_text
 
 _OFFSET = "(CASE WHEN {0} < 0 THEN len(elements) + {0} ELSE {0} END)"
 # NULL is a value too, and a key of DuckDB's histogram cannot be NULL unless it is in a struct.
@@ -36,10 +36,19 @@ MACROS: tuple[str, ...] = (
             ("_safe", "NULL"),
         )
     ),
+    # DuckDB joins with a separator that is a literal only.
+    "CREATE OR REPLACE MACRO _array_to_string(elements, separator) AS "
+    "CASE WHEN elements IS NULL OR separator IS NULL THEN NULL WHEN list_count(elements) = 0 THEN '' "
+    "ELSE list_reduce(list_filter(elements, lambda each: each IS NOT NULL), "
+    "lambda before, each: before || separator || each) END",
+    "CREATE OR REPLACE MACRO _array_to_string_with(elements, separator, missing) AS CASE WHEN missing IS NOT NULL "
+    "THEN _array_to_string(list_transform(elements, lambda each: coalesce(each, missing)), separator) END",
+    "CREATE OR REPLACE MACRO _corr(x, y) AS CASE WHEN regr_count(x, y) > 1 THEN corr(x, y) END",
     "CREATE OR REPLACE MACRO _array_includes(elements, x) AS CASE WHEN elements IS NOT NULL AND x IS NOT NULL "
     "THEN list_contains(elements, x) END",
     "CREATE OR REPLACE MACRO _array_includes_any(elements, found) AS list_has_any(elements, found)",
-    "CREATE OR REPLACE MACRO _array_includes_all(elements, found) AS list_has_all(elements, found)",
+    "CREATE OR REPLACE MACRO _array_includes_all(elements, found) AS "
+    "list_has_all(elements, found) AND list_count(found) = len(found)",
     "CREATE OR REPLACE MACRO _array_is_distinct(elements) AS len(elements) = "
     "len(list_distinct(elements)) + least(len(elements) - list_count(elements), 1)",
     "CREATE OR REPLACE MACRO _approx_top_count(x, number) AS list_transform("
@@ -58,7 +67,10 @@ WORDS = (
     "ARRAY_IS_DISTINCT",
     "APPROX_TOP_COUNT",
     "APPROX_TOP_SUM",
-    r"GENERATE_(?:TIMESTAMP|DATE)_ARRAY",
+    r"GENERATE_(?:TIMESTAMP_|DATE_)?ARRAY",
+    "ARRAY_CONCAT",
+    "CORR",
+    "COUNTIF",
 )
 """Regular expressions of the names of the functions that ``RULES`` and ``BY_NAME`` may replace."""
 
@@ -71,6 +83,40 @@ def _check_step(node: exp.Expr) -> exp.Expr | None:
     return None
 
 
+def joined(node: exp.Expr) -> exp.Expr | None:
+    """Return the call that joins texts with a separator that is not a literal, or None."""
+    if is_text(node.expression) and node.args.get("null") is None:
+        return None
+    missing = node.args.get("null")
+    return call("_array_to_string" + ("_with" if missing else ""), node.this, node.expression, missing)
+
+
+def _concatenated(node: exp.Expr) -> exp.Expr | None:
+    """Join arrays so that the result is NULL if one is; DuckDB takes NULL for an empty array."""
+    result: exp.Expr = node.this
+    for each in node.expressions:
+        result = call("_joined", result, each)
+    return result if node.expressions else None
+
+
+def _check_numbers(node: exp.Expr) -> exp.Expr | None:
+    if integer(node.args.get("step")) == 0:
+        raise QueryError("Sequence step cannot be 0.")
+    return None
+
+
+def _corr(node: exp.Expr) -> exp.Expr | None:
+    """Return NULL for one pair, where DuckDB returns NaN."""
+    return None if isinstance(node.parent, exp.Window) else call("_corr", node.this, node.expression)
+
+
+def _count_if(node: exp.Expr) -> exp.Expr | None:
+    """Count in a window, for which DuckDB has no COUNTIF."""
+    if not isinstance(node.parent, exp.Window) or isinstance(node.this, exp.Distinct):
+        return None
+    return exp.Count(this=exp.If(this=node.this.copy(), true=exp.Literal.number(1)))
+
+
 def _in_utc(node: exp.Expr) -> exp.Expr | None:
     """Convert the ends to TIMESTAMP, since DuckDB takes a literal for a DATETIME."""
     _check_step(node)
@@ -80,6 +126,10 @@ def _in_utc(node: exp.Expr) -> exp.Expr | None:
 
 
 RULES: dict[type[exp.Expr], Rule] = {
+    exp.ArrayConcat: _concatenated,
+    exp.Corr: _corr,
+    exp.CountIf: _count_if,
+    exp.GenerateSeries: _check_numbers,
     exp.ArrayFirst: lambda node: call("_array_first", node.this),
     exp.ArrayLast: lambda node: call("_array_last", node.this),
     exp.ArraySlice: lambda node: call("_array_slice", node.this, node.args["start"], node.args["end"]),

@@ -17,6 +17,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.errors.function_errors import FunctionError
+from localcloud.bigquery.sql.functions.arrays import joined
 from localcloud.bigquery.sql.functions.byte_strings import is_bytes
 from localcloud.bigquery.sql.functions.nodes import Rule, call, number
 
@@ -142,7 +143,7 @@ def of_bytes(node: exp.Expr) -> exp.Expr | None:
 
 def _join(node: exp.Expr) -> exp.Expr | None:
     if not is_bytes(node.expression):
-        return None
+        return joined(node)
     missing = node.args.get("null")
     return call("bqemu_array_to_bytes" + ("_with" if missing else ""), node.this, node.expression, missing)
 

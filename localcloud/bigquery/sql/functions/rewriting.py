@@ -20,6 +20,7 @@ from localcloud.bigquery.sql.functions import (
     networks,
     numbers,
     printing,
+    ranges,
     regular_expressions,
     texts,
 )
@@ -52,13 +53,14 @@ _MODULES = (
     networks,
     numbers,
     printing,
+    ranges,
     time_texts,
 )
 MACROS: tuple[str, ...] = tuple(macro for module in (formats, *_MODULES) for macro in module.MACROS)
 """The DuckDB macros that the rewritten SQL calls."""
 
 _RULES: dict[type[exp.Expr], Rule] = {kind: rule for module in _MODULES for kind, rule in module.RULES.items()}
-_BY_NAME: dict[str, dict[int, str]] = arrays.BY_NAME | dates.BY_NAME | json_values.BY_NAME
+_BY_NAME: dict[str, dict[int, str]] = arrays.BY_NAME | dates.BY_NAME | json_values.BY_NAME | ranges.BY_NAME
 _BYTES = frozenset({"BLOB", "BYTES"})
 _SAFE = frozenset(re.findall(r"MACRO (_safe_\w+)", "\n".join(MACROS)))
 _MAY_CONCERN = re.compile(
@@ -108,7 +110,8 @@ def _reject_formats(sql: str) -> None:
 def _replacement(node: exp.Expr) -> exp.Expr | None:
     if isinstance(node, exp.Anonymous):
         macro = _BY_NAME.get(node.name.upper(), {}).get(len(node.expressions))
-        return None if macro is None else call(macro, *node.expressions)
+        if macro is not None:
+            return call(macro, *node.expressions)
     if isinstance(node, exp.SafeFunc):
         return _safe(node.this)
     rule = _RULES.get(type(node))

@@ -1,0 +1,44 @@
+"""Compares ranges whose start or end is unbounded, and writes ranges.
+
+A bound that is NULL is unbounded.
+https://cloud.google.com/bigquery/docs/reference/standard-sql/range-functions
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from localcloud.bigquery.sql.functions.nodes import Rule, call
+
+_OVERLAP = 'coalesce(a."start" < b."end", TRUE) AND coalesce(b."start" < a."end", TRUE)'
+MACROS: tuple[str, ...] = (
+    'CREATE OR REPLACE MACRO _range_has(r, x) AS CASE WHEN r IS NOT NULL AND x IS NOT NULL THEN coalesce(r."start" <= x, TRUE) '
+    'AND coalesce(x < r."end", TRUE) END',
+    "CREATE OR REPLACE MACRO _range_covers(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN "
+    '(a."start" IS NULL OR coalesce(a."start" <= b."start", FALSE)) '
+    'AND (a."end" IS NULL OR coalesce(b."end" <= a."end", FALSE)) END',
+    f"CREATE OR REPLACE MACRO _ranges_overlap(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN {_OVERLAP} END",
+    "CREATE OR REPLACE MACRO _ranges_intersect(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL "
+    f"WHEN NOT ({_OVERLAP}) THEN error('Provided RANGE inputs do not overlap') "
+    'ELSE {\'start\': greatest(a."start", b."start"), \'end\': least(a."end", b."end")} END',
+)
+"""The DuckDB macros that the rewritten SQL calls."""
+
+WORDS = (r"RANGE_\w+",)
+"""Regular expressions of the names of the functions that ``RULES`` and ``BY_NAME`` may replace."""
+
+
+def _contains(node: exp.Expr) -> exp.Expr | None:
+    if not isinstance(node, exp.Anonymous) or node.name.upper() != "RANGE_CONTAINS" or len(node.expressions) != 2:
+        return None
+    other = node.expressions[1]
+    is_range = isinstance(other, exp.Cast) and other.to.this == exp.DType.RANGE
+    is_range = is_range or (isinstance(other, exp.Anonymous) and other.name.upper() == "RANGE")
+    return call("_range_covers" if is_range else "_range_has", *node.expressions)
+
+
+RULES: dict[type[exp.Expr], Rule] = {exp.Anonymous: _contains}
+"""What replaces the nodes of each type."""
+
+BY_NAME = {"RANGE_OVERLAPS": {2: "_ranges_overlap"}, "RANGE_INTERSECT": {2: "_ranges_intersect"}}
+"""The macros for functions that sqlglot does not know, by name and number of arguments."""

@@ -26,6 +26,8 @@ from localcloud.bigquery.sql.reading.tokens import bracket_pairs, position, toke
 from localcloud.bigquery.sql.values.variables import ColumnsOf, replace_variables
 from localcloud.bigquery.tables.routines import is_inlined, is_table_argument
 
+# The statements that define the view or table that is their child.
+_DEFINITIONS = (exp.Create, exp.Drop, exp.Alter, exp.TruncateTable)
 # Arguments of other types have the type that the caller gives them.
 _COERCED = frozenset({"BOOL", "DATE", "DATETIME", "FLOAT64", "INT64", "NUMERIC", "STRING", "TIME", "TIMESTAMP"})
 
@@ -56,6 +58,15 @@ class ModelUses:
         definitions = [*self._mentioned_views(sql), *self._mentioned_routines(sql)]
         return any(self.are_in(query, within=within | {name}) for name, query in definitions if name not in within)
 
+    def reach(self, sql: str, view: TableName, *, within: frozenset[TableName] = frozenset()) -> bool:
+        """Return whether ``sql`` reads ``view``, itself or in a view or routine that is not in ``within``."""
+        definitions = [*self._mentioned_views(sql), *self._mentioned_routines(sql)]
+        return any(
+            name == view or self.reach(query, view, within=within | {name})
+            for name, query in definitions
+            if name not in within
+        )
+
     def inlined(self, sql: str) -> str:
         """Return a statement with the queries of views and routines that use models in place of their names.
 
@@ -84,7 +95,7 @@ class ModelUses:
         found = False
         for node in list(tree.find_all(exp.Table)):
             query = views.get(TableName(node.catalog or self._project, node.db, node.name))
-            if query is None or isinstance(node.parent, exp.Create):
+            if query is None or isinstance(node.parent, _DEFINITIONS):
                 continue
             body = sqlglot.parse_one(query, read="bigquery")
             if not isinstance(body, exp.Query):

@@ -67,6 +67,11 @@ class StatementChecks:
             self._destinations.reject_external(statement.target)
         if (copied := _copied_table(statement, self._project)) is not None:
             self._destinations.reject_external(copied)
+            existing = self._destinations.get(copied)
+            if existing is not None and existing.table_type == "VIEW":
+                raise QueryError(
+                    f"{copied} is not allowed for this operation because it is currently a VIEW.", reason="invalid"
+                )
         self._check_partitions(statement)
 
     def _check_samples(self, tree: exp.Expr) -> None:

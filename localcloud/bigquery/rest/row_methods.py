@@ -66,14 +66,14 @@ class RowMethods:
         self._ids_lock = threading.Lock()
 
     def check_list(self, table: TableName, user: str) -> None:
-        """Raise ``QueryError`` if the rows of a table are outside BigQuery, or row access policies hide some from ``user``.
+        """Raise ``QueryError`` if a table has no rows of its own, or row access policies hide some from ``user``.
 
         https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#tabledata-list
         """
         name, _ = split_decorator(table)
         existing = self._destinations.get(name)
-        if existing is not None and existing.table_type == "EXTERNAL":
-            raise QueryError("Cannot list a table of type EXTERNAL.", reason="invalid")
+        if existing is not None and existing.table_type in ("EXTERNAL", "VIEW"):
+            raise QueryError(f"Cannot list a table of type {existing.table_type}.", reason="invalid")
         check_all_rows(self._destinations.context, name, user)
 
     def insert_all(self, call: Call, names: dict[str, str]) -> Response:

@@ -275,6 +275,8 @@ def create_model_view(
     operation = operation_on(create, statement.target, destinations)
     if operation != "SKIP":
         query = query_of(statement, create, statements.project)
+        if statements.model_uses.reach(query.sql, statement.target):
+            raise QueryError(f"The view {statement.target} refers to itself", location="query")
         fields = [column.field for column in statements.describe(query.sql)]
         reject_duplicates([(plain_name(f["name"]), None) for f in fields])
         columns = ", ".join(f"CAST(NULL AS {sql_type(f)}) AS `{f['name']}`" for f in fields)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from google.api_core.exceptions import BadRequest
 
 from localcloud.bigquery.sql.reading.piped_calls import without_piped_calls
 from tests.localcloud.bigquery.ml.test_models import identity
@@ -50,6 +51,8 @@ def world() -> Iterator[MlWorld]:
         ("SELECT d.count_above(2), d.count_all(), d.score(7)", [(1, 3, 7.0)]),
         ("CREATE TEMP FUNCTION f(lo INT64) AS ((SELECT MAX(y) FROM ML.PREDICT(MODEL d.m, (SELECT lo + 0.5 AS x)))); "
          "SELECT f(1), f(CAST(f(2) AS INT64))", [(1.5, 3.5)]),
+        ("CREATE VIEW d.passing AS SELECT * FROM d.predicted; DROP VIEW d.passing; DROP VIEW IF EXISTS d.passing; SELECT 1",
+         [(1,)]),
         ("FROM d.t |> WHERE id < 3 |> CALL ML.PREDICT(MODEL d.m) AS p |> AGGREGATE SUM(y) AS s", [(3.0,)]),
     ],
 )  # fmt: skip
@@ -65,6 +68,8 @@ def test_a_prediction_is_a_relation_of_its_statement(world: MlWorld, sql: str, r
         ("SELECT 1 FROM d.predicted TABLESAMPLE SYSTEM (5 PERCENT)", "directly to tables"),
         ("SELECT 1 FROM ML.PREDICT(MODEL d.m, TABLE d.t) FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP()", "keyword FOR at ["),
         ("CREATE MATERIALIZED VIEW d.kept AS SELECT id FROM d.predicted", "Materialized view query contains unsupported"),
+        ("CREATE OR REPLACE VIEW d.predicted AS SELECT * FROM (SELECT * FROM d.predicted)", "predicted refers to itself"),
+        ("CREATE SNAPSHOT TABLE d.snap CLONE d.predicted", "d.predicted is not allowed for this operation because it is"),
         ("BEGIN TRANSACTION; DROP MODEL d.m; ROLLBACK TRANSACTION", "DROP_MODEL is not supported in a transaction"),
         ("SELECT * FROM d.of_rows(TABLE d.t)", "d.of_rows: expected 2, got 1"),
         ("SELECT 1\nFROM ML.PREDICT(MODEL d.m,\n  (SELECT nope AS x))", "Unrecognized name: nope at [3:11]"),
@@ -90,3 +95,8 @@ def test_a_prediction_elsewhere_is_rejected(world: MlWorld, sql: str, message: s
 )
 def test_a_piped_call_gets_the_rows_before_it(sql: str, expected: str) -> None:
     assert without_piped_calls(sql) == expected
+
+
+def test_the_rows_of_a_view_are_not_listed(world: MlWorld) -> None:
+    with pytest.raises(BadRequest, match="Cannot list a table of type VIEW"):
+        list(world.client.list_rows(world.client.get_table(f"{world.dataset}.predicted")))

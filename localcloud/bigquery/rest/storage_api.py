@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import grpc
 import pyarrow as pa
@@ -15,8 +17,10 @@ from bqemulator.streaming.write_stream import WriteStream
 from google.cloud.bigquery_storage_v1 import types
 
 from localcloud.bigquery.base.schema import quote
+from localcloud.bigquery.rest.read_rows import ReadEngine
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_DATE, PARTITION_TIME
+from localcloud.bigquery.tables.context import engine_of
 from localcloud.bigquery.tables.partitions import Partitions
 from localcloud.bigquery.tables.results import AnonymousTables
 
@@ -30,7 +34,8 @@ class ReadHandler(BigQueryReadHandler):
 
     def __init__(self, context: AppContext, anonymous: AnonymousTables) -> None:
         """Create the handler."""
-        super().__init__(context)
+        engine: Any = ReadEngine(engine_of(context))
+        super().__init__(replace(context, engine=engine))
         self._anonymous = anonymous
 
     def _handle_create_read_session(self, request_bytes: bytes, context: grpc.ServicerContext) -> bytes:

@@ -90,7 +90,7 @@ def with_kept_settings(fields: Sequence[Field], existing: TableMeta) -> list[Fie
 
 def rest_fields(table: TableMeta) -> list[Field]:
     """Return the REST fields of a table, with the settings of its columns."""
-    fields = _with_legacy_types(_table_to_rest(table).get("schema", {}).get("fields", []))
+    fields = [_as_in_rest(f) for f in _table_to_rest(table).get("schema", {}).get("fields", [])]
     _add_settings(fields, table.schema_.fields)
     return fields
 
@@ -104,12 +104,14 @@ def _add_settings(fields: Sequence[Field], columns: Sequence[TableFieldSchema]) 
         _add_settings(f.get("fields") or (), stored.fields)
 
 
-def _with_legacy_types(fields: Sequence[Field]) -> list[Field]:
-    """Return fields with the type names of REST resources: INTEGER for INT64."""
-    return [
-        f | {"type": legacy_type(f["type"])} | ({"fields": _with_legacy_types(f["fields"])} if f.get("fields") else {})
-        for f in fields
-    ]
+def _as_in_rest(f: Field) -> Field:
+    """Return a field with the type names of REST resources, INTEGER for INT64, and only the type of a range's elements."""
+    changes: Field = {"type": legacy_type(f["type"])}
+    if f.get("fields"):
+        changes["fields"] = [_as_in_rest(inner) for inner in f["fields"]]
+    if f.get("rangeElementType"):
+        changes["rangeElementType"] = {"type": f["rangeElementType"]["type"]}
+    return f | changes
 
 
 def has_settings(fields: Sequence[Field]) -> bool:

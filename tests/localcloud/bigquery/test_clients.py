@@ -104,6 +104,19 @@ def test_the_storage_read_api_reads_tables_and_results(world: BigQueryWorld, dat
         client.list_rows(f"{PROJECT}.{dataset}.nothing", selected_fields=schema).to_arrow(bqstorage_client=reader)
 
 
+def test_the_storage_read_api_has_the_arrow_types_of_bigquery(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(
+        f"""CREATE TABLE {dataset}.kinds AS SELECT ST_GEOGPOINT(1, 2) AS g, BIGNUMERIC '2.5' AS n, JSON '[1]' AS j,
+        RANGE(DATE '2020-01-01', DATE '2021-01-01') AS r"""
+    )
+    rows = world.client().list_rows(world.client().get_table(f"{dataset}.kinds"))
+    table = rows.to_arrow(bqstorage_client=world.read_client())
+    assert table.column("g").to_pylist() == ["POINT(1 2)"]
+    kinds = {field.name: (str(field.type), field.metadata) for field in table.schema}
+    assert kinds["n"] == ("decimal256(76, 38)", None)
+    assert kinds["j"] == ("string", {b"ARROW:extension:name": b"google:sqlType:json"})
+
+
 def test_rows_over_rest_equal_the_rows_of_the_client(world: BigQueryWorld) -> None:
     sql = """
         SELECT n AS i, n / 4 AS f, MOD(n, 2) = 0 AS b, IF(n = 3, NULL, CAST(n AS STRING)) AS s,

@@ -180,7 +180,10 @@ def test_fields_and_default_values_are_assigned(
         ("UPDATE {} SET a.c.y = id WHERE TRUE", "Value of type INT64 cannot be assigned to a.c.y, which has type STRING"),
         ("MERGE {} USING (SELECT '1' AS x) ON FALSE WHEN NOT MATCHED THEN INSERT (id) VALUES (x)",
             "Value has type STRING which cannot be inserted into column id"),
+        ("DECLARE x FLOAT64 DEFAULT 1; INSERT {} (id) VALUES (x)", "Value has type FLOAT64 which cannot be inserted into"),
+        ("DECLARE x STRING; INSERT {} (id) SELECT x", "Query column 1 has type STRING which cannot be inserted into column id"),
         # DuckDB has these clauses.
+        ("WITH w AS (SELECT 1) DELETE {} WHERE TRUE", "keyword SELECT but got keyword DELETE"),
         ("DELETE FROM {} USING (SELECT 1 AS x) WHERE id = x", "Syntax error: Expected end of input but got keyword USING"),
         ("INSERT {} (id) VALUES (1) ON CONFLICT DO NOTHING", "Syntax error: Expected end of input but got keyword ON"),
         (

@@ -29,11 +29,17 @@ def reject_foreign_clauses(statement: Statement) -> None:
     tree = statement.tree
     if not isinstance(tree, (exp.Insert, exp.Update, exp.Delete, exp.Merge)):
         return
+    found = tokens(statement.sql)
+    if found and found[0].is_word("WITH"):
+        verb = statement.kind.partition("_")[0]
+        raise QueryError(
+            f'Syntax error: Expected "(" or "," or keyword SELECT but got keyword {verb}', location="query"
+        )
     for name, words in _CLAUSES.items():
         if not tree.args.get(name) or (name == "using" and isinstance(tree, exp.Merge)):
             continue
         depth = 0
-        for token in tokens(statement.sql):
+        for token in found:
             depth += token.is_symbol("(") - token.is_symbol(")")
             if not depth and token.is_word(*words):
                 word = token.text.upper().split()[0]

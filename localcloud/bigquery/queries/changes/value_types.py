@@ -23,6 +23,7 @@ from localcloud.bigquery.sql.checks.assigned_types import (
     literal_type,
     shown_type,
 )
+from localcloud.bigquery.sql.values.parameters import PARAMETER_PREFIX
 from localcloud.bigquery.tables.field_settings import rest_fields
 
 # Literals of these take the types of their targets.
@@ -89,7 +90,7 @@ def _check_query(query: exp.Query, columns: Sequence[Field], statements: Stateme
     written = select.expressions if isinstance(select, exp.Select) and len(select.expressions) == len(types) else None
     for number, (given, column) in enumerate(zip(types, columns, strict=False)):
         projection = None if written is None else written[number].unalias()
-        is_open = isinstance(projection, _WRITTEN_OUT) or (projection is not None and literal_type(projection) == "")
+        is_open = isinstance(projection, _WRITTEN_OUT) or (projection is not None and _type_of(projection) == "")
         if column and not is_open and not is_assignable(given, column):
             raise _mismatch(_SELECTED, shown_type(given), column["name"], column, number + 1)
 
@@ -155,12 +156,19 @@ def _sort(value: Value, message: str, computed: dict[str, list[Value]]) -> None:
         for written, target in parts:
             _sort(Value(written, value.name, target), message, computed)
         return
-    kind = literal_type(value.written)
+    kind = _type_of(value.written)
     if kind is None:
         if not _is_default(value.written) and not isinstance(value.written, _WRITTEN_OUT):
             computed.setdefault(value.written.sql(dialect="bigquery"), []).append(value)
     elif not is_literal_assignable(kind, value.target):
         raise _mismatch(message, kind, value.name, value.target)
+
+
+def _type_of(value: exp.Expr) -> str | None:
+    """Return the type of a literal as ``literal_type`` does; None for a variable, which is not coerced like a parameter."""
+    if isinstance(value, exp.Parameter) and not value.name.startswith(PARAMETER_PREFIX):
+        return None
+    return literal_type(value)
 
 
 def _described(query: str, statements: Statements) -> list[Field]:

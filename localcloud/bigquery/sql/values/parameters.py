@@ -42,7 +42,7 @@ _DUCKDB_TYPE = {
     "TIMESTAMP": "TIMESTAMPTZ",
 }
 _DIGITS, _NUMERIC_SCALE = 38, 9
-_PREFIX = "_p"
+PARAMETER_PREFIX = "_p"
 _OURS = re.compile(r"_[psv]\d+")
 _PLACE = re.compile(r"""(?<!\w)[eE]'(?:[^'\\]|\\.|'')*+'|'(?:[^']|'')*+'|"(?:[^"]|"")*+"|\$(?P<name>\w+)""", re.DOTALL)
 _QUOTED = re.compile(
@@ -87,7 +87,7 @@ class Parameters:
     def of(cls, given: Sequence[tuple[str | None, Value]]) -> Parameters:
         """Return the parameters with these names (None for positional ones) and values."""
         names = tuple(None if name is None else name.lower() for name, _ in given)
-        return cls(names, {f"{_PREFIX}{index}": value for index, (_, value) in enumerate(given)})
+        return cls(names, {f"{PARAMETER_PREFIX}{index}": value for index, (_, value) in enumerate(given)})
 
     def with_variables(self, variables: Mapping[str, Value]) -> Parameters:
         """Return these parameters, and the values of variables by their names in the prepared statement."""
@@ -125,12 +125,12 @@ class Parameters:
                 f"{position(sql, place.start)}",
                 location="query",
             )
-        return f"{_PREFIX}{number}"
+        return f"{PARAMETER_PREFIX}{number}"
 
     def _name(self, sql: str, start: int, name: str) -> str:
         if name.lower() not in self.names:
             raise QueryError(f"Query parameter '{name}' not found at {position(sql, start)}", location="query")
-        return f"{_PREFIX}{self.names.index(name.lower())}"
+        return f"{PARAMETER_PREFIX}{self.names.index(name.lower())}"
 
     def _quoted_name(self, match: re.Match[str]) -> str:
         """Return the name of a parameter whose name is in backticks, which may have any characters."""

@@ -165,7 +165,8 @@ def test_a_new_column_keeps_the_rows_of_a_table(world: BigQueryWorld, dataset: s
     table.description = "grown"
     client.update_table(table, ["schema", "description"])
     assert world.rows(f"SELECT COUNT(*), COUNT(extra) FROM {dataset}.titles") == [(100, 0)]
-    assert client.get_table(f"{dataset}.titles").description == "grown"
+    table = client.get_table(f"{dataset}.titles")
+    assert table.description == "grown"
     table.schema = table.schema[:1]
     with pytest.raises(exceptions.BadRequest, match="Field score is missing in new schema"):
         client.update_table(table, ["schema"])

@@ -24,6 +24,7 @@ from localcloud.bigquery.sql.functions.adjustments import adjusted
 from localcloud.bigquery.sql.functions.arithmetic import with_arithmetic
 from localcloud.bigquery.sql.functions.json.texts import call_json_macros
 from localcloud.bigquery.sql.functions.nan import with_nan
+from localcloud.bigquery.sql.functions.number_types import with_number_types
 from localcloud.bigquery.sql.functions.rewriting import with_functions
 from localcloud.bigquery.sql.functions.times.intervals import with_intervals
 from localcloud.bigquery.sql.reading.literals import plain_literals
@@ -62,9 +63,8 @@ class Translator(SQLTranslator):
             sql = with_nan(
                 adjusted(with_positions(with_alternatives(name_fields(checked_lengths(sql)), schema))), schema
             )
-            sql = call_json_macros(
-                call_subscripts(with_functions(with_intervals(with_arithmetic(sql, schema), schema), schema))
-            )
+            sql = with_intervals(with_arithmetic(with_number_types(sql, schema), schema), schema)
+            sql = call_json_macros(call_subscripts(with_functions(sql, schema)))
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
         translated = super().translate(sql, schema=schema, **options)

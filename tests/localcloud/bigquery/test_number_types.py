@@ -85,3 +85,31 @@ def test_values_are_written_without_zeros_at_their_end(world: BigQueryWorld) -> 
         "0.000000001",
         [{"v": "0.000000001"}],
     ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind", "value"),
+    [
+        ("f / n", "FLOAT", 0.5),
+        ("SAFE_DIVIDE(n, f)", "FLOAT", 2.0),
+        ("NULLIF(n, f)", "FLOAT", 3.0),
+        ("n / 2", "NUMERIC", Decimal("1.5")),
+        ("1.5 * SUM(IF(i = 1, n * n, 0)) OVER () / n", "NUMERIC", Decimal("4.5")),
+        ("b / n", "BIGNUMERIC", Decimal("0.75")),
+        ("COALESCE(n, 0.5)", "NUMERIC", Decimal(3)),
+        ("COALESCE(NULL, b, n)", "BIGNUMERIC", Decimal("2.25")),
+        ("IF(i = 1, b, i)", "BIGNUMERIC", Decimal("2.25")),
+        ("GREATEST(n, b)", "BIGNUMERIC", Decimal(3)),
+        ("[n, b][OFFSET(1)]", "BIGNUMERIC", Decimal("2.25")),
+        ("SAFE_MULTIPLY(n, n)", "NUMERIC", Decimal(9)),
+        ("ROUND(i)", "FLOAT", 1.0),
+        ("ROUND(b, 1)", "BIGNUMERIC", Decimal("2.3")),
+    ],
+)
+def test_operands_get_their_common_type(
+    world: BigQueryWorld, dataset: str, expression: str, kind: str, value: object
+) -> None:
+    world.rows(f"CREATE TABLE {dataset}.t (i INT64, f FLOAT64, n NUMERIC, b BIGNUMERIC)")
+    world.rows(f"INSERT INTO {dataset}.t VALUES (1, 1.5, NUMERIC '3', BIGNUMERIC '2.25')")
+    result = world.client().query_and_wait(f"SELECT {expression} FROM {dataset}.t")
+    assert ([field.field_type for field in result.schema], [row[0] for row in result]) == ([kind], [value])

@@ -20,6 +20,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.checks.duckdb_only import quote_routines, reject_duckdb_only
 from localcloud.bigquery.sql.checks.single_matches import with_single_matches
+from localcloud.bigquery.sql.checks.types import reject_wrong_types
 from localcloud.bigquery.sql.functions.adjustments import adjusted
 from localcloud.bigquery.sql.functions.arithmetic import with_arithmetic
 from localcloud.bigquery.sql.functions.json.texts import call_json_macros
@@ -58,6 +59,7 @@ class Translator(SQLTranslator):
         try:
             sql = quote_routines(quote_names(plain_literals(bq_sql)))
             reject_duckdb_only(sql)
+            reject_wrong_types(sql, schema)
             sql = with_columns(sql, schema)
             sql = with_elements(with_single_matches(sql, schema), lambda _: None)
             sql = with_nan(
@@ -66,7 +68,7 @@ class Translator(SQLTranslator):
             sql = with_intervals(with_arithmetic(with_number_types(sql, schema), schema), schema)
             sql = call_json_macros(call_subscripts(with_functions(sql, schema)))
         except QueryError as error:
-            return Err(InvalidQueryError(error.message))
+            return Err(InvalidQueryError(error.message, location=error.location))
         translated = super().translate(sql, schema=schema, **options)
         if not isinstance(translated, Ok):
             return translated

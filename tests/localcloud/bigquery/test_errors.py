@@ -47,9 +47,12 @@ MESSAGES = {
     "SELECT NO_SUCH(1)": "Function not found: NO_SUCH at [1:8]",
     "SELECT ABS('x')": "No matching signature for function ABS for argument types: STRING",
     "SELECT 'a' + 1": 'Could not cast literal "a" to type DATE at [1:8]',
-    "SELECT n FROM d.t WHERE 1 = 'x'": 'Could not cast literal "x" to type INT64 at [1:29]',
+    "SELECT n FROM d.t WHERE 1 = 'x'": (
+        "No matching signature for operator = for argument types: INT64, STRING\n  Signature: T1 = T1\n    Unable to find "
+        "common supertype for templated argument <T1>\n      Input types for <T1>: {INT64, STRING} at [1:27]"
+    ),
     "SELECT n FROM d.t WHERE n = s": (
-        "No matching signature for operator = for argument types: STRING, INT64\n  Signature: T1 = T1\n    Unable to find "
+        "No matching signature for operator = for argument types: INT64, STRING\n  Signature: T1 = T1\n    Unable to find "
         "common supertype for templated argument <T1>\n      Input types for <T1>: {INT64, STRING} at [1:27]"
     ),
     "SELECT SUBSTR(s) FROM d.t": (

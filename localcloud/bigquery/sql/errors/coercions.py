@@ -42,11 +42,16 @@ def coercion_failure(text: str, sql: str) -> str | None:
     operator = next((token for token in found if token.kind == "symbol" and token.text in _COMPARES), None)
     if operator is None or _CONVERTS.search(sql):
         return None
+    return not_comparable(operator.text, ("STRING", "INT64"), position(sql, operator.start))
+
+
+def not_comparable(operator: str, kinds: tuple[str, str], place: str) -> str:
+    """Return BigQuery's message for operands of two types that have no common one; ``place`` is that of the operator."""
     return (
-        f"No matching signature for operator {operator.text} for argument types: STRING, INT64\n"
-        f"  Signature: T1 {operator.text} T1\n"
+        f"No matching signature for operator {operator} for argument types: {', '.join(kinds)}\n"
+        f"  Signature: T1 {operator} T1\n"
         "    Unable to find common supertype for templated argument <T1>\n"
-        f"      Input types for <T1>: {{INT64, STRING}} at {position(sql, operator.start)}"
+        f"      Input types for <T1>: {{{', '.join(sorted(kinds))}}} at {place}"
     )
 
 

@@ -1,0 +1,230 @@
+"""Rejects values of types that GoogleSQL does not convert by itself, but DuckDB does.
+
+Only types that sqlglot knows are checked: those of columns, literals, casts and many functions.
+https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from sqlglot import exp
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.errors.coercions import not_comparable
+from localcloud.bigquery.sql.reading.tokens import parsed, position, tokens
+from localcloud.bigquery.sql.reading.types import columns_of, mark_types, whole_type_of
+
+_COMPARISONS = {exp.EQ: "=", exp.NEQ: "!=", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<="}
+_CONDITIONS = {exp.Where: "WHERE clause", exp.Having: "HAVING clause", exp.Qualify: "QUALIFY clause"}
+_CONNECTORS = {exp.And: "AND", exp.Or: "OR", exp.Not: "NOT"}
+# Functions whose arguments have one type.
+_ALIKE = {exp.Coalesce: "COALESCE", exp.Nullif: "NULLIF", exp.Greatest: "GREATEST", exp.Least: "LEAST"}
+_NUMBERS = frozenset({"INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC"})
+# Functions whose first argument has one of these types.
+_FIRST_ARGUMENTS = {
+    exp.Length: ("LENGTH", frozenset({"STRING", "BYTES"})),
+    exp.Lower: ("LOWER", frozenset({"STRING", "BYTES"})),
+    exp.Upper: ("UPPER", frozenset({"STRING", "BYTES"})),
+    exp.Substring: ("SUBSTR", frozenset({"STRING", "BYTES"})),
+    exp.Split: ("SPLIT", frozenset({"STRING", "BYTES"})),
+    exp.GroupConcat: ("STRING_AGG", frozenset({"STRING", "BYTES"})),
+    exp.RegexpLike: ("REGEXP_CONTAINS", frozenset({"STRING", "BYTES"})),
+    exp.Sum: ("SUM", _NUMBERS | {"INTERVAL"}),
+    exp.Avg: ("AVG", _NUMBERS | {"INTERVAL"}),
+    exp.CountIf: ("COUNTIF", frozenset({"BOOL"})),
+    exp.LogicalAnd: ("LOGICAL_AND", frozenset({"BOOL"})),
+    exp.LogicalOr: ("LOGICAL_OR", frozenset({"BOOL"})),
+}
+# What a literal of a STRING may stand for.
+_LITERALS = frozenset({"BYTES", "DATE", "DATETIME", "TIME", "TIMESTAMP", "INTERVAL", "RANGE"})
+_TIMES = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
+# The types to which a value can be cast, beside its own and STRING.
+# https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules#conversion_table
+_CASTS = {
+    "INT64": _NUMBERS | {"BOOL"},
+    "FLOAT64": _NUMBERS,
+    "NUMERIC": _NUMBERS,
+    "BIGNUMERIC": _NUMBERS,
+    "BOOL": frozenset({"INT64"}),
+    "BYTES": frozenset(),
+    "DATE": _TIMES,
+    "DATETIME": _TIMES | {"TIME"},
+    "TIME": frozenset(),
+    "TIMESTAMP": _TIMES | {"TIME"},
+}
+_MARKED: tuple[Any, ...] = (
+    *_COMPARISONS,
+    *_CONDITIONS,
+    *_CONNECTORS,
+    *_ALIKE,
+    *_FIRST_ARGUMENTS,
+    exp.Select,
+)
+_MARKED += (exp.Array, exp.Between, exp.Case, exp.Cast, exp.If, exp.In, exp.Join, exp.TryCast)
+
+
+def reject_wrong_types(sql: str, schema: Mapping[str, Any] | None) -> None:
+    """Reject a statement of GoogleSQL with operands or arguments of types that do not go together.
+
+    Args:
+        sql: The statement.
+        schema: The types of the columns of its tables.
+
+    Raises:
+        QueryError: An operator, a function, a clause or a cast has a value of a wrong type.
+    """
+    tree = parsed(sql)
+    if tree is None or not mark_types(tree, schema, _MARKED):
+        return
+    for node in tree.walk():
+        message = _comparison(node, sql) or _problem(node)
+        if message is not None:
+            raise QueryError(message, location="query")
+
+
+def _comparison(node: exp.Expr, sql: str) -> str | None:
+    """Return what is wrong with a comparison, with the place of the first operator of its kind."""
+    operator = next((text for kind, text in _COMPARISONS.items() if isinstance(node, kind)), None)
+    if operator is None or _alike((node.this, node.expression)):
+        return None
+    start = next((token.start for token in tokens(sql) if token.kind == "symbol" and token.text in (operator, "<>")), 0)
+    return not_comparable(operator, (_shown(node.this), _shown(node.expression)), position(sql, start))
+
+
+def _problem(node: exp.Expr) -> str | None:
+    kind: Any = type(node)
+    if isinstance(node, exp.SetOperation):
+        return _set_operation(node)
+    if isinstance(node, exp.Cast):
+        return _cast(node)
+    if kind in _CONDITIONS or isinstance(node, exp.Join):
+        condition = node.args.get("on") if isinstance(node, exp.Join) else node.this
+        if (name := _name(condition)) not in (None, "BOOL"):
+            clause = "JOIN ON clause" if isinstance(node, exp.Join) else _CONDITIONS[kind]
+            return f"{clause} should return type BOOL, but returns {name}"
+    if kind in _CONNECTORS and any(_name(each) not in (None, "BOOL") for each in node.iter_expressions()):
+        return _signature(f"operator {_CONNECTORS[kind]}", node.iter_expressions())
+    if isinstance(node, exp.In) and not all(_alike((node.this, each)) for each in node.expressions):
+        return f"No matching signature for operator IN for argument types {_shown(node.this)} and {{{_list(node.expressions)}}}"
+    if isinstance(node, exp.Between):
+        return _unless_alike("operator BETWEEN", (node.this, node.args["low"], node.args["high"]))
+    if kind in _ALIKE:
+        return _unless_alike(f"function {_ALIKE[kind]}", [each for each in node.iter_expressions() if each is not None])
+    if isinstance(node, exp.Array) and not _alike(node.expressions):
+        return f"Array elements of types {{{_list(node.expressions)}}} do not have a common supertype"
+    if kind in _FIRST_ARGUMENTS:
+        name, accepted = _FIRST_ARGUMENTS[kind]
+        value = node.this.this if isinstance(node.this, (exp.Order, exp.Limit)) else node.this
+        if (given := _name(value)) is not None and given not in accepted:
+            what = "aggregate function" if isinstance(node, exp.AggFunc) else "function"
+            return f"No matching signature for {what} {name} for argument types: {given}"
+    return _choice(node)
+
+
+def _choice(node: exp.Expr) -> str | None:
+    """Return what is wrong with an IF or a CASE."""
+    if isinstance(node, exp.If) and not isinstance(node.parent, exp.Case):
+        values = [node.args["true"], *filter(None, [node.args.get("false")])]
+        if _name(node.this) not in (None, "BOOL") or not _alike(values):
+            return _signature("function IF", (node.this, *values))
+    if isinstance(node, exp.Case):
+        results = [each.args["true"] for each in node.args["ifs"]] + list(filter(None, [node.args.get("default")]))
+        conditions = [each.this for each in node.args["ifs"]]
+        what = "No matching signature for operator CASE; all"
+        if not _alike(results):
+            return f"{what} THEN/ELSE arguments must be coercible to a common type but found: {_list(results)}"
+        if node.this is None and any(_name(each) not in (None, "BOOL") for each in conditions):
+            return f"{what} WHEN argument types must be BOOL but found: {_list(conditions)}"
+    return None
+
+
+def _set_operation(node: exp.SetOperation) -> str | None:
+    if node.args.get("by_name"):
+        return None
+    sides = [side.unnest() for side in (node.this, node.expression)]
+    columns = [_columns(side) for side in sides]
+    if not all(columns) or len(columns[0]) != len(columns[1]):
+        return None
+    what = f"{node.key.upper()}{' DISTINCT' if node.args.get('distinct') else ' ALL'}"
+    for number, (left, right) in enumerate(zip(*columns, strict=True), 1):
+        if not _alike((left, right)):
+            return f"Column {number} in {what} has incompatible types: {_list((left, right))}"
+    return None
+
+
+def _columns(query: exp.Expr) -> list[exp.Expr]:
+    """Return the columns of a query; none if they are not known. A literal stands for itself."""
+    if not isinstance(query, exp.Select) or query.args.get("kind"):
+        return []
+    if any(each.is_star for each in query.expressions):
+        return [] if query.find(exp.Pivot) is not None else list(columns_of(query) or [])
+    found = columns_of(query)
+    values = [each.unalias() for each in query.expressions]
+    if found is None or len(found) != len(values):
+        return [each if isinstance(each, (exp.Literal, exp.Boolean)) else exp.Null() for each in values]
+    return [
+        value if isinstance(value, (exp.Literal, exp.Null)) else column
+        for value, column in zip(values, found, strict=True)
+    ]
+
+
+def _cast(node: exp.Cast) -> str | None:
+    given, target = _name(node.this), _named(node.to)
+    if given is None or target is None or target in (given, "STRING") or node.args.get("format"):
+        return None
+    allowed = _CASTS.get(given)
+    if allowed is None or target in allowed:
+        return None
+    return f"Invalid cast from {given} to {target}"
+
+
+def _unless_alike(what: str, values: Iterable[exp.Expr]) -> str | None:
+    values = list(values)
+    return None if _alike(values) else _signature(what, values)
+
+
+def _alike(values: Iterable[exp.Expr]) -> bool:
+    """Return whether the values whose types are known have one type, or types that GoogleSQL coerces to one."""
+    known = [(each, name) for each in values if (name := _name(each)) is not None]
+    return all(_go_together(*left, *right) for left, right in pairwise(known))
+
+
+def _go_together(left: exp.Expr, left_name: str, right: exp.Expr, right_name: str) -> bool:
+    if (
+        left_name == right_name
+        or {left_name, right_name} <= _NUMBERS
+        or {left_name, right_name} <= {"DATE", "DATETIME"}
+    ):
+        return True
+    if left_name == "STRING" and right_name in _LITERALS:
+        return isinstance(left, exp.Literal)
+    return right_name == "STRING" and left_name in _LITERALS and isinstance(right, exp.Literal)
+
+
+def _signature(what: str, values: Iterable[exp.Expr]) -> str:
+    return f"No matching signature for {what} for argument types: {_list(values)}"
+
+
+def _list(values: Iterable[exp.Expr]) -> str:
+    return ", ".join(_shown(each) for each in values)
+
+
+def _shown(value: exp.Expr) -> str:
+    kind = whole_type_of(value)
+    return "NULL" if kind is None else kind.sql(dialect="bigquery")
+
+
+def _name(value: exp.Expr | None) -> str | None:
+    """Return the name of a value's type in GoogleSQL, without parameters; None if it is not known or not a scalar."""
+    if value is None or isinstance(value, (exp.Null, exp.Parameter, exp.Placeholder)):
+        return None
+    kind = whole_type_of(value)
+    return None if kind is None else _named(kind)
+
+
+def _named(kind: exp.DataType) -> str | None:
+    name = kind.sql(dialect="bigquery").partition("(")[0]
+    return name if name in _CASTS or name == "STRING" else None

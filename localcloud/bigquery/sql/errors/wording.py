@@ -104,6 +104,8 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
             r"(?P<what>No matching signature for function \S+ for argument types: )(?P<types>.*?)(?P<rest>\. Supported [^\n]*)",
             lambda match: f"{match['what']}{_types(match['types'])}{match['rest']}",
         ),
+        (r"(?P<what>\w+: the result is not from year 1 to year 9999)", r"\g<what>"),
+        (r"Could not convert string ['\"](?P<what>double overflow.*?)['\"] to DOUBLE", r"\g<what>"),
         (r"Could not convert string ['\"](?P<value>.*?)['\"] to (?P<type>[A-Z]\w*(?:\(\d+,\s*\d+\))?)", _bad_value),
         (r"(?P<kind>date|time|timestamp) field value out of range: \"(?P<value>[^\"]*)\"", _invalid_time),
         (r"invalid (?P<kind>date|time|timestamp) field format: \"(?P<value>[^\"]*)\"", _invalid_time),

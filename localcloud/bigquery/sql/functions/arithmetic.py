@@ -22,11 +22,12 @@ from localcloud.bigquery.sql.reading.types import mark_types, type_of
 # A number of at most 9 digits before the point, with fewer digits behind it. DuckDB computes with 64 bits here.
 _SHORT = "CAST(TRY_CAST({} AS DECIMAL(18, 9)) AS DECIMAL(18, {}))"
 MACROS: tuple[str, ...] = (
+    # A text that is no number fails too. DuckDB's error() has side effects, so that no other clause could use an alias of it.
     "CREATE OR REPLACE MACRO _finite_or_error(result, given, message) AS CASE WHEN isfinite(result) THEN result "
-    "WHEN result IS NULL THEN NULL WHEN isfinite(given) THEN error('double overflow: ' || message) ELSE result END",
+    "WHEN result IS NULL THEN NULL WHEN isfinite(given) THEN CAST('double overflow: ' || message AS DOUBLE) ELSE result END",
     # The sum of the products with 0 is NaN if a value is infinite or NaN.
     "CREATE OR REPLACE MACRO _finite_sum(result, of_zeros) AS CASE WHEN isfinite(result) OR result IS NULL THEN result "
-    "WHEN isnan(of_zeros) THEN result ELSE error('double overflow') END",
+    "WHEN isnan(of_zeros) THEN result ELSE CAST('double overflow' || left(CAST(result AS VARCHAR), 0) AS DOUBLE) END",
     "CREATE OR REPLACE MACRO _int64_sum(result) AS CAST(result AS BIGINT)",
     "CREATE OR REPLACE MACRO _finite_average(result, of_parts) AS "
     "CASE WHEN isfinite(result) OR result IS NULL THEN result ELSE of_parts * 1048576 END",
@@ -82,7 +83,8 @@ def _check_integers(tree: exp.Expr) -> bool:
         negative = literal.parent
         if not isinstance(negative, exp.Neg) or int(literal.name) > _LARGEST + 1:
             raise QueryError(f"Invalid integer literal: {literal.name}")
-        negative.replace(exp.cast(exp.Literal.string(f"-{literal.name}"), "INT64", dialect="bigquery"))
+        smallest = exp.Sub(this=exp.Neg(this=exp.Literal.number(_LARGEST)), expression=exp.Literal.number(1))
+        negative.replace(exp.Paren(this=smallest))
         changed = True
     return changed
 
@@ -111,7 +113,8 @@ def _of_decimals(node: exp.Expr, decimal: exp.DType, kinds: list[exp.DType | Non
             literal = True
     exact = (exp.DType.DECIMAL, *_INTEGERS)
     if isinstance(node, exp.Mul) and (literal or all(kind in exact for kind in kinds)) and decimal == exact[0]:
-        return call("_numeric_product", changed.this, changed.expression)
+        # The cast tells the type to what reads the tree later.
+        return exp.cast(call("_numeric_product", changed.this, changed.expression), "NUMERIC", dialect="bigquery")
     return changed if literal else None
 
 
@@ -135,8 +138,13 @@ def _checked(node: exp.Expr) -> exp.Expr | None:
     """Return a calculation that fails if it overflows, that is, if its operands are finite and it is not."""
     operands = list(_operands(node))
     given = [each for each in operands if not isinstance(each, exp.Literal)]
-    small = all(type_of(each) in _INTEGERS for each in given) and "e" not in "".join(map(str, operands)).lower()
-    if small or node.find(exp.Query) is not None:
+    # sqlglot takes any window for a FLOAT64.
+    kinds = [type_of(each.this if isinstance(each, exp.Window) else each) for each in given]
+    may_overflow = exp.DType.DOUBLE in kinds or any(
+        "e" in each.name.lower() for each in operands if isinstance(each, exp.Literal)
+    )
+    # DuckDB's TRY, which carries out SAFE, accepts nothing that has an error of its own.
+    if not may_overflow or node.find(exp.Query) is not None or node.find_ancestor(exp.SafeFunc, exp.SafeNegate):
         return None
     total: exp.Expr = exp.Literal.number(0)
     for each in given:
@@ -170,6 +178,8 @@ def _aggregate(node: exp.Sum | exp.Avg) -> exp.Expr | None:
         return None
     kind = type_of(node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this)
     if isinstance(node, exp.Sum) and kind in _INTEGERS:
+        if isinstance((_window(node) or node).parent, exp.Div):
+            return None  # the quotient is a FLOAT64
         return call("_int64_sum", _window(node) or node)  # DuckDB's sum has 128 bits
     if type_of(node) != exp.DType.DOUBLE:
         return None

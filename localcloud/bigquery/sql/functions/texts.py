@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
-from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.nodes import Rule, call, is_text
 
 _BYTES = "TRY_CAST(CAST(x AS VARCHAR) AS BLOB)"
@@ -141,17 +140,14 @@ def translation(node: exp.Expr) -> exp.Expr | None:
 
 
 def _collate(node: exp.Expr) -> exp.Expr | None:
-    """Return a text that is compared, sorted and grouped regardless of its case.
-
-    Raises:
-        QueryError: The collation is another one.
-    """
+    """Return a text that is compared, sorted and grouped regardless of its case, or an error for another collation."""
     specification = node.args["expression"]
     if is_text(specification) and specification.name == "und:ci":
         return call("_case_insensitive", node.this)
     if is_text(specification) and specification.name == "":
         return exp.Paren(this=node.this)
-    raise QueryError(f"Collation '{specification.name}' in collate function is not supported: use 'und:ci' or ''")
+    name = specification.name
+    return call("error", exp.Literal.string(f"Collation '{name}' in collate function is not supported."))
 
 
 RULES: dict[type[exp.Expr], Rule] = {

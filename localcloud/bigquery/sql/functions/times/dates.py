@@ -52,7 +52,7 @@ MACROS: tuple[str, ...] = (
         f"CREATE OR REPLACE MACRO {prefix}_in_range(x, name) AS "
         f"CASE WHEN year(x) BETWEEN 1 AND 9999 OR x IS NULL THEN x ELSE {otherwise} END"
         for prefix, otherwise in (
-            ("", "error(name || ': the result is not from year 1 to year 9999')"),
+            ("", "cast_to_type(name || ': the result is not from year 1 to year 9999', x)"),
             ("_safe", "NULL"),
         )
     ),

@@ -58,6 +58,15 @@ class ModelUses:
         definitions = [*self._mentioned_views(sql), *self._mentioned_routines(sql)]
         return any(self.are_in(query, within=within | {name}) for name, query in definitions if name not in within)
 
+    def are_replaced_in(self, sql: str) -> bool:
+        """Return whether ``inlined`` changes ``sql``: it uses models, or a view or a call of a routine that is inlined."""
+        if self.are_in(sql):
+            return True
+        routines = (self._routine(called.parts) for called in _called(sql))
+        if any(routine is not None and self.is_inlined(routine) for routine in routines):
+            return True
+        return any(self.are_replaced_in(query) for _, query in self._mentioned_views(sql))
+
     def reach(self, sql: str, view: TableName, *, within: frozenset[TableName] = frozenset()) -> bool:
         """Return whether ``sql`` reads ``view``, itself or in a view or routine that is not in ``within``."""
         definitions = [*self._mentioned_views(sql), *self._mentioned_routines(sql)]
@@ -85,7 +94,7 @@ class ModelUses:
                     yield name, plain_literals(meta.view_query)
 
     def _without_views(self, sql: str) -> str:
-        views = {name: query for name, query in self._mentioned_views(sql) if self.are_in(query)}
+        views = {name: query for name, query in self._mentioned_views(sql) if self.are_replaced_in(query)}
         if not views:
             return sql
         tree = read_statement(sql, project=self._project).tree

@@ -50,12 +50,18 @@ class Reading:
         """Return what a statement reads.
 
         Args:
-            statement: The statement, which may contain the queries of views in place of their names.
+            statement: The statement, which may contain the queries of views and functions in place of their names.
             written: The statement as the client wrote it, or None if it is the same.
         """
-        read = Read()
+        read = self._follow(statement)
         if written is not None:
-            read.tables += [name for name in written.tables if name not in statement.tables]
+            named = self._follow(written)
+            read.tables += [name for name in named.tables if name not in read.tables]
+            read.routines += [name for name in named.routines if name not in read.routines]
+        return read
+
+    def _follow(self, statement: Statement) -> Read:
+        read = Read()
         pending = deque([statement])
         while pending:
             current = pending.popleft()

@@ -199,7 +199,7 @@ class StatementRuns:
             statistics = self._accounting.describe(original) | definition_statistics("SKIP", original.target)
             rows = RowsInMemory(declared_fields(original.tree, statements), NO_ROWS.table)
             return Outcome(rows, statistics=statistics)
-        if original.kind in VIEW_TYPES and statements.model_uses.are_in(original.sql):
+        if original.kind in VIEW_TYPES and statements.model_uses.are_replaced_in(original.sql):
             operation, view = create_model_view(original, statements, self._destinations)
             return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, view))
         if original.kind == "EXPORT_DATA":

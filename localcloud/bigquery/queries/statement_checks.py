@@ -88,6 +88,9 @@ class StatementChecks:
                 raise QueryError("TABLESAMPLE SYSTEM can only be applied directly to tables.", location="query")
 
     def _is_table(self, source: exp.Table) -> bool:
+        if isinstance(source.this, exp.Func) and source.db:
+            # A function that does not exist is reported by its name.
+            return self._catalog.get_routine(source.catalog or self._project, source.db, source.name) is None
         if not isinstance(source.this, exp.Identifier):
             return False
         if not source.db:

@@ -152,7 +152,7 @@ class Script(ProcedureScript):
 
     async def _exec_completed(self, statement: Statement) -> None:
         statements = self._statements
-        if statement.kind in VIEW_TYPES and statements.model_uses.are_in(statement.sql):
+        if statement.kind in VIEW_TYPES and statements.model_uses.are_replaced_in(statement.sql):
             create_model_view(statement, statements, statements.destinations)
             self._final_table = None
             return

@@ -225,3 +225,21 @@ def test_a_column_with_digits_keeps_its_type(world: BigQueryWorld, dataset: str)
         ("BIGNUMERIC", "38", "3"),
         ("NUMERIC", "9", "2"),
     ]
+
+
+def test_a_materialized_view_is_one_in_every_form_of_its_statement(world: BigQueryWorld, dataset: str) -> None:
+    query = f"SELECT title, COUNT(*) AS n FROM {dataset}.titles GROUP BY title"
+    world.rows(f"CREATE MATERIALIZED VIEW IF NOT EXISTS {dataset}.kept AS {query}")
+    world.rows(f"CREATE MATERIALIZED VIEW IF NOT EXISTS {dataset}.kept AS SELECT MAX(score) AS m FROM {dataset}.titles")
+    world.rows(f"CREATE OR REPLACE MATERIALIZED VIEW {dataset}.new AS {query}")
+    world.rows(f"CREATE OR REPLACE MATERIALIZED VIEW {dataset}.new AS SELECT MAX(score) AS m FROM {dataset}.titles")
+    assert {resource(world, dataset, name)["type"] for name in ("kept", "new")} == {"MATERIALIZED_VIEW"}
+    assert world.rows(f"SELECT SUM(n) FROM {dataset}.kept") == [(100,)]
+    assert world.rows(f"SELECT m FROM {dataset}.new") == [(99,)]
+
+
+def test_a_view_over_a_table_function_follows_it(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE TABLE FUNCTION {dataset}.few(n INT64) AS SELECT score FROM {dataset}.titles WHERE score < n")
+    world.rows(f"CREATE VIEW {dataset}.v AS SELECT * FROM {dataset}.few(2)")
+    world.rows(f"CREATE OR REPLACE TABLE FUNCTION {dataset}.few(n INT64) AS SELECT n AS score")
+    assert world.rows(f"SELECT score FROM {dataset}.v") == [(2,)]

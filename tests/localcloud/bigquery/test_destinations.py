@@ -36,9 +36,9 @@ def test_a_new_table_is_in_the_api_and_in_the_information_schema(world: BigQuery
     )
     assert world.rows(in_region) == listed
     with pytest.raises(
-        exceptions.MethodNotImplemented, match="JOBS is not supported by the local BigQuery, which has COLUMNS"
+        exceptions.MethodNotImplemented, match="OBJECT_PRIVILEGES is not supported by the local BigQuery"
     ):
-        world.rows("SELECT * FROM `region-us`.INFORMATION_SCHEMA.JOBS")
+        world.rows("SELECT * FROM `region-us`.INFORMATION_SCHEMA.OBJECT_PRIVILEGES")
     assert listed == [("out",), ("titles",)]
     columns = world.rows(
         f"SELECT column_name, data_type FROM {dataset}.INFORMATION_SCHEMA.COLUMNS "

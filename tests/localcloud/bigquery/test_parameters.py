@@ -35,7 +35,7 @@ def run(world: BigQueryWorld, sql: str, *parameters: Any) -> tuple[list[str], li
         ("NUMERIC", Decimal("1.5"), "NUMERIC", Decimal("1.5")),
         ("BIGNUMERIC", Decimal("1.5"), "BIGNUMERIC", Decimal("1.5")),
         ("BIGNUMERIC", None, "BIGNUMERIC", None),
-        ("GEOGRAPHY", "POINT(1 2)", "GEOGRAPHY", "POINT (1 2)"),
+        ("GEOGRAPHY", "POINT(1 2)", "GEOGRAPHY", "POINT(1 2)"),
         ("TIME", dt.time(1, 2, 3), "TIME", dt.time(1, 2, 3)),
         ("DATETIME", dt.datetime(2020, 1, 1), "DATETIME", dt.datetime(2020, 1, 1)),
         ("TIMESTAMP", dt.datetime(2020, 1, 1, tzinfo=dt.UTC), "TIMESTAMP", dt.datetime(2020, 1, 1, tzinfo=dt.UTC)),

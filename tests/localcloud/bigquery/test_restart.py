@@ -149,7 +149,7 @@ ADDED = "SELECT 2 AS n FROM UNNEST(GENERATE_ARRAY(1, 10))"
 APPENDING = (ADDED, appending(f"{PROJECT}.numbers.all"))
 INTO_EMPTY = (ADDED, appending(f"{PROJECT}.numbers.new") | {"writeDisposition": "WRITE_EMPTY"})
 INSERTING: tuple[str, dict[str, Any]] = (f"INSERT INTO numbers.all {ADDED}", {})
-# A job reads the clock when it starts, again before it commits, and then for its statistics.
+# A job reads the clock when it starts, again before it commits, and then for its statistics. A script reads it once more.
 BEFORE, AFTER = 2, 3
 
 
@@ -192,7 +192,7 @@ def test_a_job_of_a_killed_process_is_done_or_does_not_exist_after_a_restart(
 
 @pytest.mark.matrix
 def test_a_script_of_a_killed_process_is_stopped_after_a_restart(start: Start, tmp_path: Path) -> None:
-    kill(tmp_path, AFTER, f"INSERT INTO numbers.all {ADDED}; INSERT INTO numbers.all {ADDED}", {})
+    kill(tmp_path, AFTER + 1, f"INSERT INTO numbers.all {ADDED}; INSERT INTO numbers.all {ADDED}", {})
     with start() as world:
         [resource] = resources(world, "once")
         assert resource["status"]["errorResult"]["reason"] == "stopped"

@@ -442,7 +442,7 @@ class TestLoadData:
             ("t PARTITION BY d + 1 FROM FILES (format = 'CSV', uris = ['gs://x/y'])", "Syntax error in PARTITION BY d"),
             (
                 "t PARTITION BY DATE_ADD(d) FROM FILES (format = 'CSV', uris = ['gs://x/y'])",
-                "PARTITION BY expression must",
+                "Syntax error in PARTITION BY DATE_ADD",
             ),
             (
                 "t OPTIONS (nonsense = 1) FROM FILES (format = 'CSV', uris = ['gs://transfers/*'])",

@@ -22,10 +22,11 @@ from localcloud.bigquery.queries.changes.foreign_clauses import reject_foreign_c
 from localcloud.bigquery.queries.definitions.alterations import added_settings
 from localcloud.bigquery.queries.definitions.declared_columns import check_declared_columns, declared_fields
 from localcloud.bigquery.queries.definitions.keys import check_keys, declared_keys
+from localcloud.bigquery.queries.definitions.materialized_views import plain_materialized_view
 from localcloud.bigquery.queries.definitions.table_options import without_options
 from localcloud.bigquery.queries.definitions.table_types import check_target
 from localcloud.bigquery.queries.statements import Statements
-from localcloud.bigquery.sql.reading.statement import Statement, TableName, read_statement
+from localcloud.bigquery.sql.reading.statement import VIEW_TYPES, Statement, TableName, read_statement
 from localcloud.bigquery.sql.structs.positions import query_by_position
 from localcloud.bigquery.sql.structs.value_tables import expanded, unnamed, value_of, with_columns
 from localcloud.bigquery.sql.tables.column_types import column_types
@@ -84,7 +85,10 @@ def completed(statement: Statement, statements: Statements) -> Statement:
     if isinstance(statement.tree, (exp.Insert, exp.Query)):
         statement = _with_columns_of_rows(statement, statements)
     if statement.kind in ("CREATE_SNAPSHOT_TABLE", "CREATE_MATERIALIZED_VIEW"):
-        return read_statement(without_options(statement.sql), project=statements.project)
+        statement = read_statement(without_options(statement.sql), project=statements.project)
+        return (
+            statement if statement.kind == "CREATE_SNAPSHOT_TABLE" else plain_materialized_view(statement, statements)
+        )
     tree = statement.tree
     if isinstance(tree, (exp.Insert, exp.Merge, exp.Update)):
         return completed_change(statement, statements)
@@ -221,7 +225,7 @@ def exists_already(statement: Statement, destinations: Destinations) -> bool:
     if not isinstance(create, exp.Create) or statement.kind not in (
         "CREATE_TABLE",
         "CREATE_TABLE_AS_SELECT",
-        "CREATE_VIEW",
+        *VIEW_TYPES,
     ):
         return False
     return bool(create.args.get("exists")) and _existing(statement.target, destinations) is not None

@@ -38,7 +38,13 @@ class LoadStatements:
         check_options(load.options)
         statements.destinations.reject_external(load.target)
         configuration = _configuration(load, statements)
-        loaded = self._loads.load(load.target, _disposition(load), configuration, location=statements.location)
+        try:
+            loaded = self._loads.load(load.target, _disposition(load), configuration, location=statements.location)
+        except QueryError as error:
+            if not error.causes:
+                raise
+            # The error of a query names the first bad row, that of a load job only counts them.
+            raise QueryError(error.causes[0]["message"], reason=error.reason, causes=error.causes) from error
         apply_options(load.options, load.target, statements)
         return loaded.statistics
 

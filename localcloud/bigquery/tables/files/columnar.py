@@ -33,12 +33,12 @@ _RAW: Mapping[str, str] = {
 _DEFAULT_DECIMALS: Mapping[str, tuple[str, ...]] = {"ORC": ("NUMERIC", "STRING")}
 
 
-def columnar_query(kind: str, paths: Sequence[Path], options: Mapping[str, Any], database: FileDatabase) -> str:
+def columnar_query(kind: str, files: Mapping[Path, str], options: Mapping[str, Any], database: FileDatabase) -> str:
     """Return the query of the rows of files, with the types that BigQuery gives to their columns.
 
     Args:
         kind: ``AVRO``, ``PARQUET`` or ``ORC``.
-        paths: The files.
+        files: The files, and the URI of each; empty for an uploaded file.
         options: The REST ``JobConfigurationLoad``.
         database: The database that reads the files.
 
@@ -46,12 +46,13 @@ def columnar_query(kind: str, paths: Sequence[Path], options: Mapping[str, Any],
         QueryError: A file has another format, or a column with a type that can't be read.
         duckdb.Error: A file can't be read.
     """
+    paths = list(files)
     if kind == "AVRO":
         source = f"read_avro({_list(paths)})"
         logical = _avro_types(paths[0])
     elif kind == "PARQUET":
         source, logical = f"read_parquet({_list(paths)}, union_by_name = true)", {}
-        _check_parquet(paths)
+        _check_parquet(files)
     else:
         source, logical = "orc_rows", {}
         database.create_table(source, _orc_rows(paths))
@@ -93,16 +94,18 @@ def _decimal(name: str, found: str, targets: Sequence[str]) -> str:
 # Parquet and ORC
 
 
-def _check_parquet(paths: Sequence[Path]) -> None:
+def _check_parquet(files: Mapping[Path, str]) -> None:
     """Reject decimals of more digits than the engine has, which it would read as FLOAT64. Raises ``QueryError``."""
     import pyarrow.parquet
 
-    for path in paths:
+    for path, uri in files.items():
         try:
             schema = pyarrow.parquet.read_schema(path)
         except (pa.ArrowException, OSError) as error:
             raise QueryError(
-                "Error while reading data, error message: Input file is not in Parquet format.", reason="invalid"
+                "Error while reading data, error message: Input file is not in Parquet format."
+                f"{f' File: {uri}' if uri else ''}",
+                reason="invalid",
             ) from error
         for column in schema:
             if pa.types.is_decimal256(column.type) and column.type.precision > _MOST_DIGITS:

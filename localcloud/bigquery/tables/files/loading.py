@@ -69,7 +69,7 @@ class Files:
         """
         paths = list(self.paths)
         if self.format not in TEXT_FORMATS:
-            return FileRows(database, columnar_query(self.format, paths, self.options, database))
+            return FileRows(database, columnar_query(self.format, self.paths, self.options, database))
         assert self.fields is not None
         if self.format == "CSV":
             return FileRows(database, csv_query(paths, self.fields, self.options))

@@ -60,6 +60,9 @@ SALES = "(SELECT 'a' AS g, 1 AS k, 5 AS v UNION ALL SELECT 'a', 2, 7 UNION ALL S
         # STRUCTs correspond by position, and the first one has the names.
         ("SELECT NULL s UNION ALL (SELECT STRUCT(1 AS a, STRUCT(2 AS p, 3 AS q) AS b) UNION ALL SELECT STRUCT(4, (5, 6)))",
             [{"s": None}, {"s": {"a": 1, "b": {"p": 2, "q": 3}}}, {"s": {"a": 4, "b": {"p": 5, "q": 6}}}]),
+        ("SELECT 'b' AS x UNION ALL SELECT 'A' ORDER BY LOWER(x)", [{"x": "A"}, {"x": "b"}]),
+        ("WITH w AS (SELECT 1 AS n) SELECT n FROM w UNION ALL SELECT 5 ORDER BY n * -1 LIMIT 1", [{"n": 5}]),
+        ("SELECT * FROM (SELECT STRUCT(1 AS a) AS s UNION ALL SELECT STRUCT(2) ORDER BY s.a DESC LIMIT 1)", [{"s": {"a": 2}}]),
         ("SELECT STRUCT(1 AS a) AS s UNION ALL SELECT t FROM (SELECT STRUCT(2 AS b) AS t)", [{"s": {"a": 1}}, {"s": {"a": 2}}]),
         ("SELECT s FROM (SELECT STRUCT(1 AS a) AS s) INTERSECT DISTINCT SELECT STRUCT(1 AS x)", [{"s": {"a": 1}}]),
         ("SELECT ARRAY(SELECT AS STRUCT 1 a) AS l UNION ALL SELECT [STRUCT(2 AS b)]", [{"l": [{"a": 1}]}, {"l": [{"a": 2}]}]),

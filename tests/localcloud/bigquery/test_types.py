@@ -50,6 +50,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
         ),
         ("SELECT LENGTH(i) FROM d.t", "function LENGTH for argument types: INT64"),
         ("SELECT SUM(b) FROM d.t", "aggregate function SUM for argument types: BOOL"),
+        ("SELECT MOD(f, 2) FROM d.t", "function MOD for argument types: FLOAT64"),
+        ("SELECT DIV(f, 2) FROM d.t", "function DIV for argument types: FLOAT64"),
         ("SELECT STRING_AGG(i) FROM d.t", "aggregate function STRING_AGG for argument types: INT64"),
         ("SELECT CAST(f AS BOOL) FROM d.t", "Invalid cast from FLOAT64 to BOOL"),
         ("SELECT SAFE_CAST(d AS INT64) FROM d.t", "Invalid cast from DATE to INT64"),

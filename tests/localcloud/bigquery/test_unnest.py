@@ -49,6 +49,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
         (f"SELECT b FROM UNNEST(IF(TRUE, {PAIRS}, NULL)) WHERE a = 2", [{"b": "y"}]),
         ("SELECT key FROM UNNEST((SELECT ANY_VALUE(params) FROM d.t WHERE id = 1)) WHERE value.i = 7", [{"key": "n"}]),
         ("SELECT key FROM (SELECT ARRAY_AGG(t) AS l FROM d.t), UNNEST(l), UNNEST(params) WHERE value.i = 7", [{"key": "n"}]),
+        ("SELECT * FROM UNNEST([(1, 'x'), (2, 'y')])", [{"f0_": 1, "f1_": "x"}, {"f0_": 2, "f1_": "y"}]),
+        ("SELECT * FROM UNNEST([(1, 'x')]) AS t WITH OFFSET", [{"f0_": 1, "f1_": "x", "offset": 0}]),
         # Arrays of the query around a subquery
         ("SELECT (SELECT COUNT(*) FROM t.tags) AS n FROM d.t ORDER BY id", [{"n": 2}, {"n": 0}]),
         ("SELECT id FROM d.t AS q WHERE EXISTS (SELECT 1 FROM q.params AS p WHERE p.value.i = 7)", [{"id": 1}]),

@@ -32,6 +32,8 @@ _FIRST_ARGUMENTS = {
     exp.Split: ("SPLIT", frozenset({"STRING", "BYTES"})),
     exp.GroupConcat: ("STRING_AGG", frozenset({"STRING", "BYTES"})),
     exp.RegexpLike: ("REGEXP_CONTAINS", frozenset({"STRING", "BYTES"})),
+    exp.Mod: ("MOD", _NUMBERS - {"FLOAT64"}),
+    exp.IntDiv: ("DIV", _NUMBERS - {"FLOAT64"}),
     exp.Sum: ("SUM", _NUMBERS | {"INTERVAL"}),
     exp.Avg: ("AVG", _NUMBERS | {"INTERVAL"}),
     exp.CountIf: ("COUNTIF", frozenset({"BOOL"})),

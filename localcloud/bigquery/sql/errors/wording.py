@@ -146,6 +146,12 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
         ),
         (r'Duplicate column name "(?P<name>[^"]+)" in INSERT', r"INSERT has columns with duplicate name: \g<name>"),
         (r"Referenced update column (?P<name>\S+) not found in table", r"Unrecognized name: \g<name>"),
+        (
+            r"Type (?P<given>STRUCT\(.*\)) does not match with (?P<target>STRUCT\(.*\))\. Cannot cast STRUCTs of",
+            lambda match: (
+                f"Invalid cast from {_types(match['given'])} to {_types(match['target'])}: they have other numbers of fields"
+            ),
+        ),
         (r"UNNEST requires a single list", "Values referenced in UNNEST must be arrays"),
         (r"Set operations can only apply", "Queries in a set operation have mismatched column count"),
         (r"More than one row returned by a subquery", "Scalar subquery produced more than one element"),

@@ -11,7 +11,7 @@ from sqlglot import exp
 from localcloud.bigquery.sql.reading.tokens import parsed
 
 _MAY_CONCERN = re.compile(
-    r"\b(?:(?:UN)?PIVOT|QUALIFY|MOD|DIV|GENERATE_ARRAY|IGNORE\s+NULLS|STRUCT\s*\()|[<>]\s*=?\s*[-\d.]|\d\s*<|(?:SELECT|[,\[(])\s*\(",
+    r"\b(?:(?:UN)?PIVOT|QUALIFY|MOD|DIV|GENERATE_ARRAY|IGNORE\s+NULLS|(?:UNION|EXCEPT|INTERSECT)\s+(?:ALL|DISTINCT)|STRUCT\s*\()|[<>]\s*=?\s*[-\d.]|\d\s*<|(?:SELECT|[,\[(])\s*\(",
     re.IGNORECASE,
 )
 
@@ -38,6 +38,10 @@ def adjusted(sql: str) -> str:
     if tree is None:
         return sql
     changed = isinstance(tree, exp.Query) and _name_positions(tree)
+    for united in list(tree.find_all(exp.SetOperation)):
+        if (ordered := _ordered(united)) is not None:
+            tree, changed = (ordered if united is tree else tree), True
+            united.replace(ordered)
     for kinds, rewrite in _RULES:
         for node in reversed(list(tree.find_all(*kinds))):
             changed = rewrite(node) or changed
@@ -54,6 +58,20 @@ def _name_positions(tree: exp.Expr) -> bool:
             value = projection.this if isinstance(projection, exp.Alias) else projection
             changed = name_position(value) or changed
     return changed
+
+
+def _ordered(united: exp.SetOperation) -> exp.Select | None:
+    """Return a query that orders a set operation by expressions, which DuckDB takes from a subquery only; None without any."""
+    order = united.args.get("order")
+    keys = [each.this for each in order.expressions] if order is not None else []
+    if all(isinstance(key, exp.Literal) or (isinstance(key, exp.Column) and not key.table) for key in keys):
+        return None
+    inner = united.copy()
+    outer = exp.select("*")
+    for clause in ("with_", "order", "limit", "offset"):
+        outer.set(clause, inner.args.get(clause))
+        inner.set(clause, None)
+    return outer.from_(inner.subquery("_united"))
 
 
 def _follows(query: exp.Expr) -> bool:

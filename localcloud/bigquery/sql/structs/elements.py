@@ -32,9 +32,9 @@ def with_elements(sql: str, table_shape: TableShape, parameters: Mapping[str, Sh
     tree = parsed(sql)
     if tree is None:
         return sql
+    changed = _name_fields_of_tuples(tree)
     shapes = Shapes(table_shape, parameters)
     found = [(node, shapes.of_element(node)) for node in tree.find_all(exp.Unnest) if _is_source(node)]
-    changed = False
     for node, shape in found:
         if shape is not None and shape.fields and not (_is_literal(node) and not _position(node)):
             changed = _give_fields(node, shape, shapes) or changed
@@ -50,6 +50,22 @@ def with_elements(sql: str, table_shape: TableShape, parameters: Mapping[str, Sh
             node.set("alias", exp.TableAlias(columns=[exp.to_identifier(_UNNAMED, quoted=True)]))
             changed = True
     return tree.sql(dialect="bigquery") if changed else sql
+
+
+def _name_fields_of_tuples(tree: exp.Expr) -> bool:
+    """Name the fields of tuples in a literal array whose elements are the rows of a query with a star: ``f0_``, ``f1_``."""
+    changed = False
+    for node in tree.find_all(exp.Unnest):
+        array = node.expressions[0] if _is_source(node) and _is_literal(node) else None
+        first = array.expressions[0] if array is not None and array.expressions else None
+        if isinstance(first, exp.Tuple) and _has_star(node.find_ancestor(exp.Select)):
+            fields = [
+                exp.PropertyEQ(this=exp.to_identifier(f"f{place}_"), expression=value.copy())
+                for place, value in enumerate(first.expressions)
+            ]
+            first.replace(exp.Struct(expressions=fields))
+            changed = True
+    return changed
 
 
 def _is_source(node: exp.Unnest) -> bool:

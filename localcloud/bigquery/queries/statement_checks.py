@@ -21,6 +21,7 @@ from localcloud.bigquery.sql.tables.pseudo_columns import check_column_name
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.partitions import Partitions, requires_filter
 
+_NAMESPACES = frozenset({"AI", "ML"})
 _SNAPSHOT = re.compile(r"\bSNAPSHOT\s+(?=TABLE\b)", re.IGNORECASE)
 
 
@@ -88,7 +89,7 @@ class StatementChecks:
                 raise QueryError("TABLESAMPLE SYSTEM can only be applied directly to tables.", location="query")
 
     def _is_table(self, source: exp.Table) -> bool:
-        if isinstance(source.this, exp.Func) and source.db:
+        if isinstance(source.this, exp.Func) and source.db and source.db.upper() not in _NAMESPACES:
             # A function that does not exist is reported by its name.
             return self._catalog.get_routine(source.catalog or self._project, source.db, source.name) is None
         if not isinstance(source.this, exp.Identifier):

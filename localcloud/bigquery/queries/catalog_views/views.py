@@ -15,7 +15,7 @@ from localcloud.bigquery.job.jobs import Job
 from localcloud.bigquery.queries.catalog_views.columns import COLUMNS, OF_JOBS, OF_PROJECTS
 from localcloud.bigquery.queries.catalog_views.jobs import job_rows
 from localcloud.bigquery.queries.catalog_views.tables import dataset_rows, routine_rows, table_rows
-from localcloud.bigquery.sql.reading.tokens import Cursor, readable_tokens
+from localcloud.bigquery.sql.reading.tokens import paths
 from localcloud.bigquery.sql.tables.information_schema import OF_DATASETS
 from localcloud.bigquery.tables.destinations import Destinations
 
@@ -56,16 +56,8 @@ class CatalogViews:
         """
         if _MAY_CONCERN.search(sql) is None:
             return sql
-        found = readable_tokens(sql)
         edits: list[tuple[int, int, str]] = []
-        index = 0
-        while index < len(found):
-            if found[index].kind not in ("word", "quoted"):
-                index += 1
-                continue
-            cursor = Cursor(sql, index)
-            parts, first = cursor.take_path()
-            index = cursor.index
+        for parts, start, end in paths(sql):
             view = parts[-1].upper()
             is_schema = len(parts) > 1 and parts[-2].upper() == "INFORMATION_SCHEMA"
             if is_schema and view in OF_DATASETS and len(parts) > 2:
@@ -79,7 +71,7 @@ class CatalogViews:
                     location="query",
                 )
             scope = parts[:-2] if is_schema else parts[:-1]
-            edits.append((first.start, found[index - 1].end, self._table(view, scope, default_dataset)))
+            edits.append((start, end, self._table(view, scope, default_dataset)))
         for start, end, name in reversed(edits):
             sql = f"{sql[:start]}`{name}`{sql[end:]}"
         return sql

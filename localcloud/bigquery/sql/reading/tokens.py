@@ -289,3 +289,17 @@ class Cursor:
             elif token.is_symbol(")", "]", "}"):
                 depth -= 1
         return opening.end, self.all[self.index - 1].start
+
+
+def paths(sql: str) -> Iterator[tuple[tuple[str, ...], int, int]]:
+    """Yield the parts of each name in a statement, and where the name starts and ends in the text."""
+    found = readable_tokens(sql)
+    index = 0
+    while index < len(found):
+        if found[index].kind not in ("word", "quoted"):
+            index += 1
+            continue
+        cursor = Cursor(sql, index)
+        parts, first = cursor.take_path()
+        index = cursor.index
+        yield parts, first.start, found[index - 1].end

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.sql.reading.tokens import Cursor, readable_tokens
+from localcloud.bigquery.sql.reading.tokens import paths
 
 OF_PROJECTS = frozenset({"SCHEMATA"})
 OF_DATASETS = frozenset({"COLUMNS", "MATERIALIZED_VIEWS", "PARTITIONS", "ROUTINES", "TABLES", "TABLE_OPTIONS", "VIEWS"})
@@ -40,23 +40,15 @@ def with_datasets(
     """
     if "INFORMATION_SCHEMA" not in sql.upper():
         return sql
-    found = readable_tokens(sql)
     edits = []
-    index = 0
-    while index < len(found):
-        if found[index].kind not in ("word", "quoted"):
-            index += 1
-            continue
-        cursor = Cursor(sql, index)
-        parts, first = cursor.take_path()
-        index = cursor.index
+    for parts, start, end in paths(sql):
         if len(parts) > 1 and parts[-2].upper() == "INFORMATION_SCHEMA":
             if parts[-1].upper() == _NOWHERE:
                 owner = "" if len(parts) > 3 else f"{project}:"
                 raise NotFound(f"Not found: Table {owner}{'.'.join(parts)} was not found in location {location}")
             query = _query(parts, project, default, datasets, others)
             if query:
-                edits.append((first.start, found[index - 1].end, query))
+                edits.append((start, end, query))
     for start, end, query in reversed(edits):
         sql = sql[:start] + query + sql[end:]
     return sql

@@ -69,6 +69,7 @@ from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Cancelled
 from localcloud.bigquery.tables.files.csv_records import delimiter_of
 from localcloud.bigquery.tables.files.exporting import Export, export
+from localcloud.bigquery.tables.null_elements import without_null_elements
 from localcloud.bigquery.tables.results import (
     NO_ROWS,
     AnonymousTables,
@@ -298,8 +299,9 @@ class StatementRuns:
         self._accounting.check_billing(query, statement)
         duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
         bound, values = statements.bind(duckdb_sql)
-        columns = original.with_names(statements.columns(duckdb_sql, original.sql))
-        columns = [(plain_name(column), kind) for column, kind in columns]
+        found = statements.columns(duckdb_sql, original.sql)
+        columns = [(plain_name(column), kind) for column, kind in original.with_names(found)]
+        bound = without_null_elements(bound, found)
         with _query_errors(original.sql, duckdb_sql, statements.location):
             source = Source(bound, values, tuple(columns), check=statements.check_calls)
             return statement, self._destinations.write(name, source, disposition, location=statements.location)

@@ -56,7 +56,7 @@ from localcloud.bigquery.sql.structs.stars import with_stars
 from localcloud.bigquery.sql.structs.subscripts import MACROS
 from localcloud.bigquery.sql.tables import lengths
 from localcloud.bigquery.sql.tables.pseudo_columns import Ingested, with_pseudo_columns, without_table_suffix
-from localcloud.bigquery.tables import routine_types
+from localcloud.bigquery.tables import null_elements, routine_types
 from localcloud.bigquery.tables.engine import LOCKED_SETTINGS, MEMORY, Engine
 from localcloud.bigquery.tables.partitions import Partitions
 from localcloud.bigquery.tables.routine_types import standard
@@ -322,7 +322,18 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
         time_texts,
     ):
         functions.register(engine.connection)
-    modules = (routine_types, alternatives, elements, nan, adjustments, arithmetic, lengths, intervals, rewriting)
+    modules = (
+        null_elements,
+        routine_types,
+        alternatives,
+        elements,
+        nan,
+        adjustments,
+        arithmetic,
+        lengths,
+        intervals,
+        rewriting,
+    )
     for macro in (*MACROS, *JSON_MACROS, *(macro for module in modules for macro in module.MACROS)):
         engine.execute(macro)
     engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))

@@ -11,7 +11,7 @@ import hashlib
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 from bqemulator.catalog.models import DatasetMeta
 
-from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.base.errors import NotFound
 from localcloud.bigquery.base.schema import (
     Field,
     columns_of,
@@ -32,6 +32,7 @@ from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Engine
+from localcloud.bigquery.tables.null_elements import reject_null_elements
 from localcloud.bigquery.tables.partitions import Partitions, split_decorator, visible_columns
 
 # Results of up to this number of rows stay in memory.
@@ -307,28 +308,6 @@ class AnonymousTables:
                     etag=f"{project}-{dataset}",
                 )
             )
-
-
-def reject_null_elements(batch: pa.RecordBatch, names: Sequence[str]) -> None:
-    """Reject arrays with NULL as an element, which a query may have and its result may not.
-
-    https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#array_nulls
-
-    Raises:
-        QueryError: A column has such an array.
-    """
-    for name, column in zip(names, batch.columns, strict=True):
-        if _has_null_element(column):
-            raise QueryError(f"Array cannot have a null element; error in writing field {name}", location="query")
-
-
-def _has_null_element(values: pa.Array) -> bool:
-    if pa.types.is_list(values.type):
-        elements = values.flatten()
-        return elements.null_count > 0 or _has_null_element(elements)
-    if pa.types.is_struct(values.type):
-        return any(_has_null_element(values.field(index)) for index in range(values.type.num_fields))
-    return False
 
 
 def _annotated(table: pa.Table, columns: tuple[tuple[str, str], ...]) -> pa.Table:

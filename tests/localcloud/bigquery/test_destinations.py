@@ -254,3 +254,11 @@ def test_a_dataset_of_another_project_can_be_read(world: BigQueryWorld) -> None:
     world.bigquery.seed_table(table, [{"name": "title", "type": "STRING"}], rows)
     world.bigquery.seed_table(table, [{"name": "other", "type": "STRING"}], [])
     assert world.rows(f"SELECT title FROM `{table}` ORDER BY title") == [("one",), ("two",)]
+
+
+def test_an_array_with_a_null_is_not_written(world: BigQueryWorld, dataset: str) -> None:
+    for array in ("[1, NULL]", "ARRAY(SELECT IF(score > 1, score, NULL) FROM titles)"):
+        with pytest.raises(exceptions.BadRequest, match="Array cannot have a null element; error in writing field a"):
+            world.rows(f"CREATE TABLE {dataset}.nulls AS SELECT {array.replace('titles', f'{dataset}.titles')} AS a")
+    world.rows(f"CREATE TABLE {dataset}.nulls AS SELECT [1, 2] AS a UNION ALL SELECT NULL UNION ALL SELECT []")
+    assert world.rows(f"SELECT COUNT(*) FROM {dataset}.nulls") == [(3,)]

@@ -1,0 +1,53 @@
+"""Rejects arrays with NULL as an element, which a query may have, but not its result or a table.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#array_nulls
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.schema import quote
+
+_MESSAGE = "Array cannot have a null element; error in writing field "
+MACROS = (
+    "CREATE OR REPLACE MACRO _without_nulls(a, name) AS "
+    f"CASE WHEN len(a) <> list_count(a) THEN error('{_MESSAGE}' || name) ELSE a END",
+)
+
+
+def reject_null_elements(batch: pa.RecordBatch, names: Sequence[str]) -> None:
+    """Raise ``QueryError`` if a column of a result has such an array."""
+    for name, column in zip(names, batch.columns, strict=True):
+        if _has_null_element(column):
+            raise QueryError(f"{_MESSAGE}{name}", location="query")
+
+
+def without_null_elements(duckdb_sql: str, columns: Sequence[tuple[str, str]]) -> str:
+    """Return a query that fails for such an array in one of its columns.
+
+    Args:
+        duckdb_sql: The query in DuckDB's SQL.
+        columns: The names and DuckDB types of its columns.
+    """
+    names = [name for name, kind in columns if kind.endswith("[]")]
+    if not names or len({name.lower() for name, _ in columns}) < len(columns):
+        return duckdb_sql
+    checked = (f"_without_nulls({quote(name)}, '{_text(name)}') AS {quote(name)}" for name in names)
+    return f"SELECT * REPLACE ({', '.join(checked)}) FROM ({duckdb_sql})"
+
+
+def _text(name: str) -> str:
+    return name.replace("'", "''")
+
+
+def _has_null_element(values: pa.Array) -> bool:
+    if pa.types.is_list(values.type):
+        elements = values.flatten()
+        return elements.null_count > 0 or _has_null_element(elements)
+    if pa.types.is_struct(values.type):
+        return any(_has_null_element(values.field(index)) for index in range(values.type.num_fields))
+    return False

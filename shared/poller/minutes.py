@@ -20,9 +20,8 @@ from shared.poller.ticks import Tick, tick
 
 # The last tick of a call begins before this, so that the call ends before the next one begins.
 LAST_TICK = timedelta(seconds=56)
-# A call that began within a minute, because a function woke the poller, ends this long after the minute. The call of the next
-# minute may wait for it: Cloud Scheduler delays it, or Cloud Run keeps it for 10 s, since the poller has one instance.
-# https://cloud.google.com/run/docs/about-instance-autoscaling
+# A call that began within a minute, because a function woke the poller, ends this long after the minute. Cloud Scheduler may
+# delay the call of the next minute until then.
 HANDOVER = timedelta(seconds=5)
 MINUTE = timedelta(minutes=1)
 # Two ticks begin at least this far apart.

@@ -11,7 +11,7 @@ from localcloud.base.clock import Clock
 from localcloud.storage.objects.catalog import Catalog
 from localcloud.storage.objects.past_generations import PastGenerations
 from localcloud.storage.rules.access import NO_LISTS, BucketLists
-from localcloud.storage.rules.bucket_settings import check_unchangeable, patched_settings
+from localcloud.storage.rules.bucket_settings import check_fit, check_unchangeable, patched_settings
 from localcloud.storage.rules.customer_keys import with_enforcement
 from localcloud.storage.rules.errors import Conflict, NotFound
 from localcloud.storage.rules.naming import check_bucket_name, check_location
@@ -71,6 +71,7 @@ class BucketStore:
                     wanted, {"objectRetention": {"mode": "Enabled"}} if object_retention else {}, now
                 ),
             )
+            check_fit(bucket)
             bucket = lists.given_to(bucket)
             self._catalog.put_bucket(bucket)
             return bucket
@@ -173,6 +174,7 @@ class BucketStore:
         changed = replace(
             bucket, settings=settings, metageneration=bucket.metageneration + 1, updated=self._clock.now()
         )
+        check_fit(changed)
         changed = lists.given_to(changed)
         self._catalog.put_bucket(changed)
         if bucket.settings.get("retentionPolicy") != settings.get("retentionPolicy"):

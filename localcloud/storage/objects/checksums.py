@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,11 +53,23 @@ class AnnouncedChecksums:
         return cls(_given(resource.get("crc32c")), _given(resource.get("md5Hash")))
 
     @classmethod
-    def from_header(cls, header: str | None) -> AnnouncedChecksums:
-        """Read an ``X-Goog-Hash`` header: ``crc32c=...,md5=...``."""
-        pairs = (pair.strip().partition("=") for pair in (header or "").split(","))
-        values = {name: value for name, _, value in pairs}
-        return cls(_given(values.get("crc32c")), _given(values.get("md5")))
+    def from_headers(cls, hashes: Iterable[str], content_md5: str | None = None) -> AnnouncedChecksums:
+        """Read the headers of a request.
+
+        Args:
+            hashes: The values of all headers ``X-Goog-Hash``, such as ``crc32c=...,md5=...``.
+            content_md5: The value of the header ``Content-MD5``, if the body of the request is the content.
+
+        Raises:
+            InvalidRequest: A header has a checksum of another kind.
+        """
+        found: dict[str, set[str]] = {"crc32c": set(), "md5": set() if content_md5 is None else {content_md5.strip()}}
+        for pair in (pair.strip() for header in hashes for pair in header.split(",")):
+            kind, _, value = pair.partition("=")
+            if kind not in found:
+                raise InvalidRequest(f"Invalid value for header x-goog-hash: {pair!r} is not crc32c=... or md5=...")
+            found[kind].add(value)
+        return cls(frozenset(found["crc32c"]), frozenset(found["md5"]))
 
     def __or__(self, others: AnnouncedChecksums) -> AnnouncedChecksums:
         """Return these checksums and ``others``, which must all be right."""

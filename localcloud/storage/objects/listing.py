@@ -129,6 +129,8 @@ def _position(token: str) -> str:
 
 
 _GLOB_TOKENS = re.compile(r"\*\*/|\*\*|\*|\?|\[!?[^\]]+\]|[{},]|\\.|.", re.DOTALL)
+# A set of characters or an escape that the glob does not complete.
+_UNFINISHED = ("[", "\\")
 _MEANING = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")"}
 
 
@@ -138,6 +140,8 @@ def _glob_pattern(glob: str) -> re.Pattern[str]:
     parts: list[str] = []
     depth = 0
     for token in _GLOB_TOKENS.findall(glob):
+        if token in _UNFINISHED:
+            raise InvalidRequest(f"Invalid glob pattern: {glob}: {token} has no end")
         depth += (token == "{") - (token == "}")
         if token in _MEANING:
             parts.append(_MEANING[token])

@@ -24,6 +24,7 @@ from localcloud.storage.rules.resources import StoredObject
 _PIECE = 1 << 20
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _GZIP = 16 + zlib.MAX_WBITS
+_GZIP_HEAD = b"\x1f\x8b\x08"
 
 
 async def download(call: Call, stored: StoredObject, content: BinaryIO) -> Response:
@@ -34,7 +35,7 @@ async def download(call: Call, stored: StoredObject, content: BinaryIO) -> Respo
     try:
         preconditions_of(call).check_read(stored)
         headers = download_headers(stored)
-        if _must_decompress(call, stored):
+        if _must_decompress(call, stored) and _is_gzip(content):
             headers |= {
                 "x-guploader-response-body-transformations": "gunzipped",
                 "warning": "214 UploadServer gunzipped",
@@ -94,6 +95,16 @@ def _must_decompress(call: Call, stored: StoredObject) -> bool:
     )
 
 
+def _is_gzip(content: BinaryIO) -> bool:
+    """Return whether the content begins as gzip does. Otherwise it is sent as it is, whatever its encoding says.
+
+    https://www.rfc-editor.org/rfc/rfc1952#section-2.3.1
+    """
+    head = content.read(len(_GZIP_HEAD))
+    content.seek(0)
+    return head == _GZIP_HEAD
+
+
 def _requested_range(header: str | None, size: int) -> range | None:
     """Return the positions in a ``Range`` header, ``None`` for the whole content.
 
@@ -123,8 +134,14 @@ async def _stream(content: BinaryIO, length: int) -> AsyncIterator[bytes]:
 
 
 async def _decompress(content: BinaryIO) -> AsyncIterator[bytes]:
+    """Yield what the members of a gzip file contain. Raises ``zlib.error`` if it is damaged or cut off."""
     decompressor = zlib.decompressobj(_GZIP)
     with content:
         while piece := await run_in_threadpool(content.read, _PIECE):
-            yield decompressor.decompress(piece)
-        yield decompressor.flush()
+            while piece:
+                if decompressor.eof:
+                    decompressor = zlib.decompressobj(_GZIP)
+                yield decompressor.decompress(piece)
+                piece = decompressor.unused_data
+    if not decompressor.eof:
+        raise zlib.error("the gzip file is cut off")

@@ -17,11 +17,16 @@ from localcloud.storage.rules.resources import StoredObject
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-(?P<last>\d+|\*)|\*)/(?P<total>\d+|\*)")
 _MOST_FINISHED = 1000
+# https://cloud.google.com/storage/docs/performing-resumable-uploads#chunked-upload
+_CHUNK_UNIT = 256 << 10
 
 
 @dataclass(frozen=True)
 class ContentRange:
-    """The position of a request's bytes; ``first`` is ``None`` without bytes, ``total`` while it is not known."""
+    """The position of a request's bytes: ``first`` is ``None`` without bytes, ``total`` while it is not known.
+
+    ``last`` is ``None`` if the request has all bytes that are left.
+    """
 
     first: int | None
     last: int | None
@@ -39,6 +44,28 @@ class ContentRange:
         if first is not None and last is not None and (last < first or (total is not None and last >= total)):
             raise InvalidRequest(f"Invalid Content-Range header: {header}")
         return cls(first, last, total)
+
+    def kept_until(self, announced: int | None) -> int | None:
+        """Return the position at which a request's bytes are no longer kept; ``None`` keeps them all.
+
+        A request that does not end the upload has whole units of 256 KiB: the caller sends what is beyond them again.
+
+        Args:
+            announced: The final size from an earlier request, if one had it.
+
+        Raises:
+            InvalidRequest: The request has less than one unit, and does not end the upload.
+        """
+        if self.first is None or self.last is None or self.last + 1 in (self.total, announced):
+            return None
+        size = self.last - self.first + 1
+        if size < _CHUNK_UNIT:
+            raise InvalidRequest(
+                f"Invalid request. The number of bytes uploaded is required to be equal or greater than {_CHUNK_UNIT},"
+                f" except for the final request (it's recommended to be the exact multiple of {_CHUNK_UNIT}). The received"
+                f" request contained {size} bytes, which does not meet this requirement."
+            )
+        return (self.last + 1) // _CHUNK_UNIT * _CHUNK_UNIT
 
     def check_length(self, length: str | None) -> None:
         """Raise ``InvalidRequest`` if a request announces another number of bytes in its ``Content-Length``."""

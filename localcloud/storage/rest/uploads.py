@@ -23,6 +23,7 @@ from localcloud.storage.rules.customer_keys import key_hash
 from localcloud.storage.rules.errors import (
     Conflict,
     InvalidRequest,
+    NotImplementedHere,
     RateLimited,
     StorageError,
 )
@@ -112,18 +113,20 @@ class UploadApi:
         if session.stored is not None:
             return self._answer(call, session.stored, has_acl=session.upload.fields.acl is not None)
         header = call.headers.get("content-range")
-        content_range = ContentRange(0, None, None) if header is None else ContentRange.parse(header)
+        content_range = ContentRange.parse(header or "bytes 0-*/*")
         content_range.check_length(call.headers.get("content-length"))
+        end = content_range.kept_until(session.total)
         session.expect(content_range.total)
         if content_range.first is not None:
             try:
-                await _append(call, session, content_range.first)
+                await _append(call, session, content_range.first, end)
             finally:
                 session.writer.pause()
-        session.expect(session.writer.size if header is None else session.total)
+            if content_range.last is None and content_range.total is None:
+                session.expect(session.writer.size)
         if session.total is None or session.writer.size < session.total:
             return _incomplete(session)
-        announced = AnnouncedChecksums.from_header(call.headers.get("x-goog-hash"))
+        announced = _announced(call)
         upload = replace(session.upload, announced=session.upload.announced | announced)
         try:
             stored = self._complete(upload, session.writer)
@@ -152,9 +155,7 @@ class UploadApi:
         )
         fields = fields.with_predefined_acl(call.query.get("predefinedAcl"))
         name = call.query.get("name") or resource.get("name")
-        announced = AnnouncedChecksums.from_resource(resource) | AnnouncedChecksums.from_header(
-            call.headers.get("x-goog-hash")
-        )
+        announced = AnnouncedChecksums.from_resource(resource) | _announced(call)
         bucket, preconditions = call.names["bucket"], preconditions_of(call)
         self._store.check_write(bucket, name, preconditions)
         return Upload(bucket, str(name), fields, preconditions, announced)
@@ -171,6 +172,16 @@ class UploadApi:
         return resource_response(call, resource, {"etag": stored.etag})
 
 
+def _announced(call: Call) -> AnnouncedChecksums:
+    """Return the checksums in the headers. Raises ``InvalidRequest`` or ``NotImplementedHere``."""
+    content_md5 = call.headers.get("content-md5")
+    if content_md5 is not None and call.query.get("uploadType") != "media":
+        raise NotImplementedHere(
+            "The local cloud holds Content-MD5 against uploads with uploadType=media only; use md5Hash or x-goog-hash."
+        )
+    return AnnouncedChecksums.from_headers(call.headers.getlist("x-goog-hash"), content_md5)
+
+
 async def _read_resource(call: Call) -> bytes:
     """Return the body, which is the JSON of the object. Raises ``InvalidRequest`` if it is too long."""
     content = bytearray()
@@ -181,10 +192,11 @@ async def _read_resource(call: Call) -> bytes:
     return bytes(content)
 
 
-async def _append(call: Call, session: UploadSession, first: int) -> None:
+async def _append(call: Call, session: UploadSession, first: int, end: int | None) -> None:
     """Append the body, whose first byte is at position ``first`` of the upload.
 
-    Bytes that were received before are skipped. If the connection breaks, the received bytes are kept.
+    Bytes that were received before are skipped, and those from position ``end``. If the connection breaks, the received bytes
+    are kept.
     Raises ``InvalidRequest`` if bytes are missing in between, ``Conflict`` if a later request continues the upload.
     """
     session.turn += 1
@@ -195,7 +207,8 @@ async def _append(call: Call, session: UploadSession, first: int) -> None:
     async for piece in call.stream():
         if session.turn != turn:
             raise Conflict("The upload was resumed by another request.")
-        session.writer.write(piece[known:])
+        room = None if end is None else max(end - session.writer.size, 0)
+        session.writer.write(piece[known:][:room])
         known = max(known - len(piece), 0)
 
 

@@ -90,6 +90,8 @@ BUCKET_SETTINGS: Mapping[str, Any] = {
     "website": {"mainPageSuffix": str, "notFoundPage": str},
 }
 
+_LOCATION_TYPES_OF_RPO = {"DEFAULT": ("dual-region", "multi-region"), "ASYNC_TURBO": ("dual-region",)}
+
 # Objects that would mean more without one of their fields: a rule would apply to objects that its caller excludes.
 _WHOLE = frozenset({"lifecycle.rule[].condition"})
 
@@ -104,6 +106,20 @@ def check_unchangeable(bucket: Bucket, resource: Mapping[str, Any]) -> None:
         wanted = resource.get(name) or present
         if not isinstance(wanted, str) or wanted.upper() != present.upper():
             raise InvalidRequest(f"The {name} of a bucket cannot be changed from {present} to {wanted}.")
+
+
+def check_fit(bucket: Bucket) -> None:
+    """Raise ``InvalidRequest`` if a bucket has a setting that its location does not have.
+
+    Source: https://cloud.google.com/storage/docs/availability-durability#cross-region-redundancy
+    """
+    rpo = bucket.settings.get("rpo")
+    if rpo is not None and bucket.location_type not in _LOCATION_TYPES_OF_RPO[rpo]:
+        allowed = " or a ".join(_LOCATION_TYPES_OF_RPO[rpo])
+        raise InvalidRequest(
+            f"Invalid value for field rpo: {rpo} is for buckets in a {allowed}; {bucket.location} is a"
+            f" {bucket.location_type}."
+        )
 
 
 def patched_settings(settings: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, Any]:

@@ -161,9 +161,8 @@ class Target:
         return replace(fields, key_hash=key_hash(self.headers))
 
     def announced(self) -> AnnouncedChecksums:
-        """Return the checksums that the headers announce."""
-        md5 = AnnouncedChecksums.from_resource({"md5Hash": self.headers.get("content-md5")})
-        return md5 | AnnouncedChecksums.from_header(self.headers.get("x-goog-hash"))
+        """Return the checksums that the headers announce. Raises ``InvalidRequest``."""
+        return AnnouncedChecksums.from_headers(self.headers.getlist("x-goog-hash"), self.headers.get("content-md5"))
 
     async def body(self) -> bytes:
         """Return the body of a request that sends a document. Raises ``InvalidRequest`` if it is too long."""

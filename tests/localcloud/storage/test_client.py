@@ -336,6 +336,27 @@ def test_gzip_is_decompressed_for_clients_that_do_not_accept_it(
     assert "content-encoding" not in plain.headers
 
 
+@pytest.mark.parametrize(
+    "stored,sent",
+    [
+        (b"not gzip", b"not gzip"),
+        (b"", b""),
+        (gzip.compress(b"one ") + gzip.compress(b"two"), b"one two"),
+    ],
+)
+def test_what_is_marked_as_gzip_is_sent_in_any_case(world: StorageWorld, stored: bytes, sent: bytes) -> None:
+    path = f"/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=packed&contentEncoding=gzip"
+    assert world.call("POST", path, data=stored).status_code == 200
+    plain = world.call("GET", f"/download/storage/v1/b/{BUCKET}/o/packed?alt=media", stream=True)
+    with plain:
+        assert plain.raw.read() == (stored if "gzip" in plain.headers.get("content-encoding", "") else sent)
+    whole = world.call(
+        "GET", f"/storage/v1/b/{BUCKET}/o/packed?alt=media", headers={"accept-encoding": "identity"}, stream=True
+    )
+    with whole:
+        assert whole.raw.read() == sent
+
+
 def test_service_account_is_returned(world: StorageWorld) -> None:
     assert world.client().get_service_account_email().endswith("@gs-project-accounts.iam.gserviceaccount.com")
 

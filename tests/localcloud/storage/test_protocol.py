@@ -19,6 +19,7 @@ from tests.localcloud.storage.world import BUCKET, Stage, StorageWorld, storage_
 from tests.waiting import LAST_LIMIT, wait_until
 
 OBJECTS = f"/storage/v1/b/{BUCKET}/o"
+CHUNK = 256 << 10
 UPLOAD = f"/upload/storage/v1/b/{BUCKET}/o"
 
 
@@ -151,6 +152,27 @@ def test_checksum_in_the_header_is_verified(world: StorageWorld, kind: str, righ
     assert len(world.store.list(BUCKET)) == len(world.events) == len(world.files()) == (1 if right else 0)
 
 
+@pytest.mark.parametrize(
+    "headers,status",
+    [
+        ({"content-md5": md5_of(b"content")}, 200),
+        ({"content-md5": md5_of(b"other")}, 400),
+        ({"x-goog-hash": f"crc32c={crc32c_of(b'content')}, md5={md5_of(b'other')}"}, 400),
+        ({"x-goog-hash": "sha256=abc"}, 400),
+        ({"x-goog-hash": "crc32c"}, 400),
+    ],
+)
+def test_every_checksum_in_the_headers_is_verified(world: StorageWorld, headers: dict[str, str], status: int) -> None:
+    assert upload(world, "object", b"content", headers=headers).status_code == status
+    assert len(world.store.list(BUCKET)) == len(world.files()) == (1 if status == 200 else 0)
+
+
+def test_content_md5_of_a_request_that_is_not_the_content_is_refused_by_name(world: StorageWorld) -> None:
+    answer = world.call("POST", f"{UPLOAD}?uploadType=resumable&name=a", headers={"content-md5": md5_of(b"")})
+    assert_rejected(answer, 501, "notImplemented")
+    assert "Content-MD5" in answer.text
+
+
 @pytest.mark.parametrize("field", ["crc32c", "md5Hash"])
 @pytest.mark.parametrize("right", [True, False])
 def test_checksum_in_the_resource_is_verified(world: StorageWorld, field: str, right: bool) -> None:
@@ -246,15 +268,31 @@ def test_resumable_upload_continues_after_the_received_bytes(world: StorageWorld
 
 
 def test_resumable_upload_of_unknown_length(world: StorageWorld) -> None:
+    first, start = b"a" * CHUNK, {"content-range": f"bytes 0-{CHUNK - 1}/*"}
     session = begin(world, "object")
-    assert world.call("PUT", session, data=b"abc", headers={"content-range": "bytes 0-2/*"}).status_code == 308
-    assert world.call("PUT", session, data=b"de", headers={"content-range": "bytes 3-4/5"}).status_code == 200
-    assert world.store.read(BUCKET, "object") == b"abcde"
+    assert world.call("PUT", session, data=first, headers=start).status_code == 308
+    last = {"content-range": f"bytes {CHUNK}-{CHUNK + 1}/{CHUNK + 2}"}
+    assert world.call("PUT", session, data=b"de", headers=last).status_code == 200
+    assert world.store.read(BUCKET, "object") == first + b"de"
     session = begin(world, "second")
-    assert world.call("PUT", session, data=b"abc", headers={"content-range": "bytes 0-2/*"}).status_code == 308
-    assert world.call("PUT", session, headers={"content-range": "bytes */3"}).status_code == 200
+    assert world.call("PUT", session, data=first, headers=start).status_code == 308
+    assert world.call("PUT", session, headers={"content-range": f"bytes */{CHUNK}"}).status_code == 200
+    session = begin(world, "at once")
+    assert world.call("PUT", session, data=b"abc", headers={"content-range": "bytes 0-*/*"}).json()["size"] == "3"
     session = begin(world, "empty")
     assert world.call("PUT", session, headers={"content-range": "bytes */0"}).json()["size"] == "0"
+
+
+def test_a_request_within_a_resumable_upload_has_units_of_256_kibibytes(world: StorageWorld) -> None:
+    session, content = begin(world, "object"), b"x" * (CHUNK + 10)
+    small = world.call("PUT", session, data=b"abc", headers={"content-range": "bytes 0-2/9"})
+    assert_rejected(small, 400, "invalid")
+    assert "262144" in small.text
+    answer = world.call("PUT", session, data=content, headers={"content-range": f"bytes 0-{CHUNK + 9}/*"})
+    assert (answer.status_code, answer.headers["range"]) == (308, f"bytes=0-{CHUNK - 1}")
+    last = {"content-range": f"bytes {CHUNK}-{CHUNK + 9}/{CHUNK + 10}"}
+    assert world.call("PUT", session, data=content[CHUNK:], headers=last).status_code == 200
+    assert world.store.read(BUCKET, "object") == content
 
 
 @pytest.mark.parametrize(
@@ -287,7 +325,7 @@ def test_resumable_upload_checks_its_precondition_at_the_end(world: StorageWorld
 
 def test_cancelled_upload_is_not_found(world: StorageWorld) -> None:
     session = begin(world, "object")
-    world.call("PUT", session, data=b"abc", headers={"content-range": "bytes 0-2/9"})
+    world.call("PUT", session, data=b"x" * CHUNK, headers={"content-range": f"bytes 0-{CHUNK - 1}/*"})
     assert len(world.files()) == 1
     assert world.call("DELETE", session).status_code == 499
     assert_rejected(world.call("PUT", session, data=b"abc"), 404, "notFound")
@@ -523,6 +561,9 @@ def test_a_page_of_a_negative_size_is_rejected(world: StorageWorld, path: str) -
         ("POST", "/storage/v1/b?project=p", {"name": "other", "location": "MARS"}, "invalid"),
         ("POST", "/storage/v1/b?project=p", {"name": "other", "acl": [{"entity": "me", "role": "OWNER"}]}, "invalid"),
         ("POST", "/storage/v1/b?project=p&predefinedAcl=mine", {"name": "other"}, "invalid"),
+        ("POST", "/storage/v1/b?project=p", {"name": "other", "location": "us-east1", "rpo": "DEFAULT"}, "invalid"),
+        ("POST", "/storage/v1/b?project=p", {"name": "other", "location": "eu", "rpo": "ASYNC_TURBO"}, "invalid"),
+        ("PATCH", f"/storage/v1/b/{BUCKET}", {"rpo": "ASYNC_TURBO"}, "invalid"),
         ("PATCH", f"/storage/v1/b/{BUCKET}?predefinedAcl=mine", {"labels": {"team": "films"}}, "invalid"),
         ("GET", "/storage/v1/b/No_Such!", None, "invalid"),
         ("GET", f"/storage/v1/b/{BUCKET}/o?versions=perhaps", None, "invalid"),

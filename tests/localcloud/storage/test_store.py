@@ -420,6 +420,6 @@ def test_glob_selects_names(store: ObjectStore, glob: str, matching: list[str]) 
 
 
 def test_malformed_glob_is_rejected(store: ObjectStore) -> None:
-    for glob in ("{a", "a}", "[b-a]"):
+    for glob in ("{a", "a}", "[b-a]", "[", "[]", "*.[a", "a\\"):
         with pytest.raises(InvalidRequest):
             store.page("drops", ListQuery(match_glob=glob))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ from bqemulator.jobs.executor import build_response_schema, parse_export_data
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.base.schema import plain_name
+from localcloud.bigquery.base.schema import Field, plain_name
 from localcloud.bigquery.job.jobs import Job, Rows
 from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
@@ -49,7 +49,7 @@ from localcloud.bigquery.queries.definitions.tables import (
 from localcloud.bigquery.queries.files.load_data import LoadData
 from localcloud.bigquery.queries.files.load_statements import LoadStatements, load_statement
 from localcloud.bigquery.queries.scripts.children import Step, child_jobs
-from localcloud.bigquery.queries.scripts.running import FileStatements, run_script
+from localcloud.bigquery.queries.scripts.running import WritingStatements, run_script
 from localcloud.bigquery.queries.scripts.texts import is_script, script_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
@@ -232,11 +232,12 @@ class StatementRuns:
         job.scripted = True
         defined = routine_statistics(sql, statements)
         try:
-            files = FileStatements(
+            writing = WritingStatements(
                 lambda statement: self._export(job, statements, statement),
                 lambda load: self._run_load(load, statements),
+                lambda created: self._run_create_as(job.configuration["query"], statements, created),
             )
-            table = run_script(sql, statements, steps, files)
+            table = run_script(sql, statements, steps, writing)
         finally:
             job.children = child_jobs(job, sql, steps, self._anonymous, self._accounting)
         name = self._anonymous.name_for(job.key)
@@ -278,10 +279,12 @@ class StatementRuns:
             return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, target))
         select = query_of(original, create, statements.project)
         disposition = Disposition(write="WRITE_TRUNCATE", layout=layout_of(partitioning_of(create)), redefines=True)
-        statement, written = self._write(query, statements, select, target, disposition)
+        fields = declared_fields(create, statements)
+        statement, written = self._write(query, statements, select, target, disposition, fields)
         if operation == "REPLACE" and (replaced := self._destinations.get(target)) is not None:
             self._context.catalog.update_table(replaced.model_copy(update={"expiration_time": NEVER}))
         register_table(create, target, statements, self._destinations)
+        finish_table(original, statements)
         statistics = self._accounting.describe(statement, select) | {"statementType": original.kind}
         rows = RowsInMemory(self._destinations.fields(target), NO_ROWS.table)
         return Outcome(rows, target, written, statistics | definition_statistics(operation, target))
@@ -293,17 +296,23 @@ class StatementRuns:
         original: Statement,
         name: TableName,
         disposition: Disposition,
+        fields: Sequence[Field] = (),
     ) -> tuple[Statement, int]:
-        """Write a query's rows into a table; return the prepared statement and the number of rows."""
+        """Write a query's rows into a table; return the prepared statement and the number of rows.
+
+        ``fields`` are the declared columns of the table; without any, it has those of the query.
+        """
         statement = read_statement(statements.prepare(original.sql), project=statements.project)
         self._accounting.check_billing(query, statement)
         duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
         bound, values = statements.bind(duckdb_sql)
         found = statements.columns(duckdb_sql, original.sql)
         columns = [(plain_name(column), kind) for column, kind in original.with_names(found)]
+        if fields:
+            columns = [(field["name"], kind) for field, (_, kind) in zip(fields, columns, strict=True)]
         bound = without_null_elements(bound, found)
         with _query_errors(original.sql, duckdb_sql, statements.location):
-            source = Source(bound, values, tuple(columns), check=statements.check_calls)
+            source = Source(bound, values, tuple(columns), tuple(fields) or None, check=statements.check_calls)
             return statement, self._destinations.write(name, source, disposition, location=statements.location)
 
     def _export(self, job: Job, statements: Statements, original: Statement) -> None:
@@ -348,6 +357,8 @@ class StatementRuns:
                 table, fields, reported = statements.execute(prepared, original.sql)
             if statement.kind in _TIDIED:
                 finish_table(original, statements)
+            if statement.kind == "CREATE_TABLE" and statement.target is not None:
+                fields = self._destinations.fields(statement.target)
         for reference in dropped:
             self._learning.models.delete(reference["projectId"], reference["datasetId"], reference["modelId"])
         reported.pop("totalRows", None)

@@ -34,7 +34,14 @@ from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME, check_
 from localcloud.bigquery.tables.context import catalog_of, engine_of
 from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Engine
-from localcloud.bigquery.tables.field_settings import rest_fields, schema_of, with_kept_settings, with_settings
+from localcloud.bigquery.tables.field_settings import (
+    definitions,
+    has_settings,
+    rest_fields,
+    schema_of,
+    with_kept_settings,
+    with_settings,
+)
 from localcloud.bigquery.tables.partitions import (
     Partitions,
     layout_of_rest,
@@ -212,9 +219,13 @@ class Destinations:
         partitions = Partitions.of(entry)
         ingested = partitions is not None and partitions.ingested
         time = partitions.time_of(partition) if partitions is not None and ingested else None
-        row = self.engine.execute(
-            f"CREATE OR REPLACE TABLE {table.quoted} AS {source.select(time)}", source.values
-        ).fetchone()
+        if source.fields and has_settings(source.fields):
+            self.engine.execute(f"CREATE OR REPLACE TABLE {table.quoted} ({definitions(source.fields)})")
+            settle(self.engine, table, partitions)
+            write = f"INSERT INTO {table.quoted} BY NAME"
+        else:
+            write = f"CREATE OR REPLACE TABLE {table.quoted} AS"
+        row = self.engine.execute(f"{write} {source.select(time)}", source.values).fetchone()
         rows = int(row[0]) if row else 0
         if ingested:
             settle(self.engine, table, partitions)
@@ -317,36 +328,6 @@ class Destinations:
         name = entry.project_id, entry.dataset_id, entry.table_id
         self.context.snapshots.drop_snapshots_for_table(*name, include_user=False)
         self.context.events.publish(TableDataChanged(*name))
-
-    def rename(self, table: TableName, name: str) -> None:
-        """Give a table another name in its dataset.
-
-        Raises:
-            NotFound: The table does not exist.
-            QueryError: It is not a table, or there is another one of that name.
-        """
-        target = TableName(table.project, table.dataset, name)
-        target.check()
-        with self.writing(table), self.writing(target):
-            existing = self.get(table)
-            if existing is None:
-                raise NotFound(f"Not found: Table {table}")
-            if existing.table_type != "TABLE":
-                raise QueryError(
-                    f"ALTER TABLE RENAME TO is not supported for {existing.table_type} {table}", reason="invalid"
-                )
-            if self.get(target) is not None:
-                raise QueryError(f"Already Exists: Table {target}", reason="duplicate")
-            self.engine.execute(f"ALTER TABLE {table.quoted} RENAME TO {quote(name)}")
-            now = self.context.clock.now()
-            changes = {
-                "table_id": name,
-                "last_modified_time": now,
-                "etag": generate_etag(*target_parts(target), str(now)),
-            }
-            self.context.snapshots.drop_snapshots_for_table(*target_parts(table), include_user=False)
-            self.context.catalog.create_table(existing.model_copy(update=changes))
-            self.context.catalog.delete_table(*target_parts(table))
 
     def tidy(self, table: TableName) -> None:
         """Change a table that bqemulator created from SQL to our column types, and update its catalog entry."""

@@ -116,7 +116,10 @@ def _as_in_rest(f: Field) -> Field:
 
 def has_settings(fields: Sequence[Field]) -> bool:
     """Return whether a column of REST fields has a setting that the engine has to know."""
-    return any(f.get("maxLength") or f.get("defaultValueExpression") or f.get("precision") for f in fields)
+    return any(
+        any(f.get(name) for name in _ATTRIBUTE) or f.get("mode") == "REQUIRED" or has_settings(f.get("fields") or ())
+        for f in fields
+    )
 
 
 def definitions(fields: Sequence[Field]) -> str:
@@ -137,9 +140,33 @@ def _definition(f: Field, name: str, kind: str) -> str:
         parts.append("NOT NULL")
     if f.get("defaultValueExpression"):
         parts.append(f"DEFAULT {default_of(f)}")
-    if f.get("maxLength") and text in ("STRING", "BYTES"):
-        parts.append(f"CHECK (_{text.lower()}_of({quote(name)}, {int(f['maxLength'])}) IS NULL OR TRUE)")
+    if (checked := _checked_lengths(f, quote(name))) is not None:
+        # The call fails by itself, with BigQuery's message, if a value is too long.
+        parts.append(f"CHECK ({checked} IS NULL OR TRUE)")
     return " ".join(parts)
+
+
+def has_nested_lengths(f: Field) -> bool:
+    """Return whether fields of a column have a maximum length."""
+    return bool(f.get("fields")) and _checked_lengths(f, "") is not None
+
+
+def _checked_lengths(f: Field, value: str) -> str | None:
+    """Return a call that fails if a text in a value of a column is too long; None if its texts have no maximum lengths."""
+    if f.get("mode") == "REPEATED":
+        return None
+    if f.get("fields"):
+        found = [_checked_lengths(each, f"struct_extract({value}, {_text(each['name'])})") for each in f["fields"]]
+        checked = [each for each in found if each is not None]
+        return f"struct_pack({', '.join(f'c{i} := {each}' for i, each in enumerate(checked))})" if checked else None
+    text = legacy_type(f["type"])
+    if not f.get("maxLength") or text not in ("STRING", "BYTES"):
+        return None
+    return f"_{text.lower()}_of({value}, {int(f['maxLength'])})"
+
+
+def _text(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'"
 
 
 def default_of(f: Field) -> str:

@@ -6,15 +6,18 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#array_n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import quote
 
 _MESSAGE = "Array cannot have a null element; error in writing field "
+WITHOUT_NULLS = "_without_nulls"
 MACROS = (
-    "CREATE OR REPLACE MACRO _without_nulls(a, name) AS "
+    f"CREATE OR REPLACE MACRO {WITHOUT_NULLS}(a, name) AS "
     f"CASE WHEN len(a) <> list_count(a) THEN error('{_MESSAGE}' || name) ELSE a END",
 )
 
@@ -33,11 +36,26 @@ def without_null_elements(duckdb_sql: str, columns: Sequence[tuple[str, str]]) -
         duckdb_sql: The query in DuckDB's SQL.
         columns: The names and DuckDB types of its columns.
     """
-    names = [name for name, kind in columns if kind.endswith("[]")]
-    if not names or len({name.lower() for name, _ in columns}) < len(columns):
+    if len({name.lower() for name, _ in columns}) < len(columns):
         return duckdb_sql
-    checked = (f"_without_nulls({quote(name)}, '{_text(name)}') AS {quote(name)}" for name in names)
-    return f"SELECT * REPLACE ({', '.join(checked)}) FROM ({duckdb_sql})"
+    checked = [
+        f"CASE WHEN {has_null} THEN error('{_MESSAGE}{_text(name)}') ELSE {quote(name)} END AS {quote(name)}"
+        for name, kind in columns
+        if "[]" in kind and (has_null := _has_null(quote(name), duckdb.sqltype(kind)))
+    ]
+    return f"SELECT * REPLACE ({', '.join(checked)}) FROM ({duckdb_sql})" if checked else duckdb_sql
+
+
+def _has_null(value: str, kind: Any) -> str:
+    """Return DuckDB's condition that a value of a ``DuckDBPyType`` has such an array; an empty text if it has no arrays."""
+    if kind.id in ("list", "array"):
+        inner = _has_null("element", dict(kind.children)["child"])
+        within = f" OR list_bool_or(list_transform({value}, lambda element: {inner}))" if inner else ""
+        return f"(len({value}) <> list_count({value}){within})"
+    if kind.id == "struct":
+        found = [_has_null(f"struct_extract({value}, '{_text(name)}')", child) for name, child in kind.children]
+        return " OR ".join(each for each in found if each)
+    return ""
 
 
 def _text(name: str) -> str:

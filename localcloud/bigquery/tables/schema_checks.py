@@ -39,13 +39,18 @@ def reject_duplicates(columns: Sequence[tuple[str, Any]]) -> None:
         )
 
 
-def check_fields(fields: Sequence[Field], prefix: str = "") -> None:
+def check_fields(fields: Sequence[Field], prefix: str = "", *, in_array: bool = False) -> None:
     """Reject fields of a schema that no table can have.
+
+    Args:
+        fields: The fields.
+        prefix: The path of the record that has the fields, or an empty string.
+        in_array: Whether the fields are within an array.
 
     https://cloud.google.com/bigquery/docs/schemas#column_names
 
     Raises:
-        QueryError: A name, type or mode is not valid, or a record has no fields.
+        QueryError: A name, type or mode is not valid, a record has no fields, or a text in an array has a maximum length.
     """
     for f in fields:
         name = str(f.get("name") or "")
@@ -63,7 +68,14 @@ def check_fields(fields: Sequence[Field], prefix: str = "") -> None:
             raise QueryError(f"Invalid value for mode: {f.get('mode')} is not a valid value", reason="invalid")
         if kind == "RECORD" and not f.get("fields"):
             raise QueryError(f"Field {prefix}{name} is type RECORD but has no schema", reason="invalid")
-        check_fields(f.get("fields") or (), f"{prefix}{name}.")
+        repeated = in_array or mode == "REPEATED"
+        if repeated and f.get("maxLength"):
+            # The engine has no functions over elements in the constraints of a table.
+            raise QueryError(
+                f"The maximum length of {prefix}{name}, which is in an array, is not supported by the local BigQuery.",
+                reason="notImplemented",
+            )
+        check_fields(f.get("fields") or (), f"{prefix}{name}.", in_array=repeated)
 
 
 def updated_schema(

@@ -87,6 +87,19 @@ def test_a_column_with_a_length_gets_a_longer_one_and_none(world: BigQueryWorld,
     assert table["timePartitioning"] == {"type": "DAY", "field": "d"}
 
 
+def test_an_added_column_has_its_length_and_its_digits(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.a AS SELECT 1 AS id")
+    world.rows(
+        f"ALTER TABLE {dataset}.a ADD COLUMN s STRING(2), ADD COLUMN r STRUCT<x BYTES(1)>, ADD COLUMN n NUMERIC(3, 1)"
+    )
+    world.rows(f"ALTER TABLE {dataset}.a ADD COLUMN IF NOT EXISTS s STRING(9)")
+    for change in ("s = 'abc'", "r = STRUCT(b'ab')"):
+        with pytest.raises(exceptions.BadRequest, match="has maximum length"):
+            world.rows(f"UPDATE {dataset}.a SET {change} WHERE TRUE")
+    world.rows(f"UPDATE {dataset}.a SET s = 'ab', r.x = b'c', n = 1.26 WHERE TRUE")
+    assert world.rows(f"SELECT id, s, r.x, CAST(n AS STRING) FROM {dataset}.a") == [(1, "ab", b"c", "1.3")]
+
+
 def test_a_copy_does_not_change_with_its_source(world: BigQueryWorld, dataset: str) -> None:
     world.rows(f"CREATE TABLE {dataset}.copied COPY {dataset}.titles")
     world.rows(f"DELETE {dataset}.titles WHERE TRUE")

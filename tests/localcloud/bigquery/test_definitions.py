@@ -75,6 +75,19 @@ def test_a_table_has_the_settings_of_the_one_that_it_is_made_from(
         world.rows(f"INSERT INTO {source}.t (id, s) VALUES (3, 'too long')")
 
 
+def test_a_copy_job_keeps_the_settings_of_columns(world: BigQueryWorld, source: str) -> None:
+    world.client().copy_table(f"{source}.source", f"{source}.t").result()
+    assert resource(world, source, "t")["schema"]["fields"] == FIELDS
+    with pytest.raises(exceptions.BadRequest, match="maximum length 5"):
+        world.rows(f"INSERT INTO {source}.t (id, s) VALUES (3, 'too long')")
+
+
+def test_the_answer_to_a_definition_has_the_types_of_the_columns(world: BigQueryWorld, dataset: str) -> None:
+    query = f"CREATE TABLE {dataset}.t (a BIGNUMERIC, r RANGE<DATE>, s STRING(2))"
+    answer = world.call("POST", "/queries", json={"query": query, "useLegacySql": False}).json()
+    assert answer["schema"] == resource(world, dataset, "t")["schema"]
+
+
 def test_a_failed_query_after_like_leaves_the_table_as_it_was(world: BigQueryWorld, source: str) -> None:
     before = resource(world, source, "titles")["schema"]
     with pytest.raises(exceptions.BadRequest, match="Query column 1 has type STRING"):
@@ -126,6 +139,10 @@ def test_keys_are_kept_renamed_and_dropped(world: BigQueryWorld, source: str) ->
         ("CREATE TABLE {d}.t (a STRING OPTIONS (description = 1))", "Option description must be a STRING"),
         ("CREATE TABLE {d}.t (a INT64) AS SELECT 'x'", "cannot be coerced from query output type STRING"),
         ("CREATE TABLE {d}.t (a INT64 NOT NULL) AS SELECT a FROM (SELECT NULL AS a)", "Required field a cannot be null"),
+        ("CREATE TABLE {d}.t (a STRING(2)) AS SELECT 'abc'", r"STRING\(2\) has maximum length 2 but got a value with length 3"),
+        ("CREATE TABLE {d}.t (a ARRAY<INT64>) AS SELECT [1, NULL]", "Array cannot have a null element; error in writing"),
+        ("BEGIN CREATE TABLE {d}.t AS SELECT [1, NULL] AS a; END", "Array cannot have a null element; error in writing"),
+        ("CREATE TABLE {d}.t (a ARRAY<STRING(2)>)", "The maximum length of a, which is in an array, is not supported"),
         ("CREATE TABLE {d}.titles (a INT64)", "Already Exists: Table local-project:{d}.titles"),
         ("CREATE TABLE {d}_no.t (a INT64)", "Not found: Dataset local-project:{d}_no was not found in location US"),
         ("DROP VIEW {d}.t", "Not found: Table local-project:{d}.t was not found in location US"),
@@ -160,7 +177,7 @@ def test_columns_of_a_query_are_constrained_as_declared(world: BigQueryWorld, da
     world.rows(f"CREATE TABLE {dataset}.t (a INT64 NOT NULL, b STRING DEFAULT 'x') AS (SELECT 1, 'y')")
     world.rows(f"INSERT INTO {dataset}.t (a) VALUES (2)")
     assert world.rows(f"SELECT * FROM {dataset}.t ORDER BY a") == [(1, "y"), (2, "x")]
-    with pytest.raises(exceptions.BadRequest, match="NOT NULL"):
+    with pytest.raises(exceptions.BadRequest, match="Required field a cannot be null"):
         world.rows(f"INSERT INTO {dataset}.t (b) VALUES ('z')")
 
 

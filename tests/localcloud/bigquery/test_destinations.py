@@ -257,7 +257,8 @@ def test_a_dataset_of_another_project_can_be_read(world: BigQueryWorld) -> None:
 
 
 def test_an_array_with_a_null_is_not_written(world: BigQueryWorld, dataset: str) -> None:
-    for array in ("[1, NULL]", "ARRAY(SELECT IF(score > 1, score, NULL) FROM titles)"):
+    arrays = ("[1, NULL]", "ARRAY(SELECT IF(score > 1, score, NULL) FROM titles)", "[STRUCT([1] AS x), STRUCT([NULL])]")
+    for array in arrays:
         with pytest.raises(exceptions.BadRequest, match="Array cannot have a null element; error in writing field a"):
             world.rows(f"CREATE TABLE {dataset}.nulls AS SELECT {array.replace('titles', f'{dataset}.titles')} AS a")
     world.rows(f"CREATE TABLE {dataset}.nulls AS SELECT [1, 2] AS a UNION ALL SELECT NULL UNION ALL SELECT []")

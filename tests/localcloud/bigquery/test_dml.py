@@ -211,3 +211,23 @@ def test_the_difference_of_two_dates_is_an_interval_in_every_change(world: BigQu
         "WHEN NOT MATCHED THEN INSERT (i) VALUES (day - DATE '2024-01-01')"
     )
     assert world.rows(f"SELECT EXTRACT(DAY FROM i) AS days FROM {table} ORDER BY days") == [(2,), (4,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT {} (a) VALUES ([1]), ([1, NULL])",
+        "INSERT {} (a) SELECT * FROM (SELECT ARRAY_AGG(x) FROM UNNEST([1, NULL]) AS x)",
+        "UPDATE {} SET a = ARRAY_CONCAT(a, [NULL]) WHERE TRUE",
+        "UPDATE {} SET s.b = [NULL] WHERE TRUE",
+        "MERGE {} USING (SELECT [NULL, 2] AS x) ON FALSE WHEN NOT MATCHED THEN INSERT (a) VALUES (x)",
+        "MERGE {} USING (SELECT [NULL, 2] AS x) ON TRUE WHEN MATCHED THEN UPDATE SET a = x",
+    ],
+)
+def test_an_array_with_a_null_is_not_written(world: BigQueryWorld, dataset: str, statement: str) -> None:
+    table = f"{dataset}.arrays"
+    world.rows(f"CREATE TABLE {table} (a ARRAY<INT64>, s STRUCT<b ARRAY<INT64>>)")
+    world.rows(f"INSERT {table} SELECT [1, 2], STRUCT([3] AS b)")
+    with pytest.raises(exceptions.BadRequest, match="Array cannot have a null element; error in writing field"):
+        world.rows(statement.format(table))
+    assert world.rows(f"SELECT a, s FROM {table}") == [([1, 2], {"b": [3]})]

@@ -5,7 +5,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bqemulator.catalog.models import TableFieldSchema, TableMeta
 from sqlglot import exp
@@ -15,9 +15,10 @@ from localcloud.bigquery.base.type_names import sql_type
 from localcloud.bigquery.queries.changes.changed_tables import changed_table
 from localcloud.bigquery.queries.changes.nameless_rows import name_rows
 from localcloud.bigquery.queries.changes.value_types import check_values
+from localcloud.bigquery.queries.changes.written_arrays import has_arrays, whole_array
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement, read_statement
-from localcloud.bigquery.sql.structs.positions import by_position, query_by_position
+from localcloud.bigquery.sql.structs.positions import by_position, change_columns
 
 Columns = Sequence[TableFieldSchema]
 
@@ -53,7 +54,7 @@ def _complete_update(update: exp.Update, target: exp.Expr, table: TableMeta) -> 
         path = _path(assignment.this, target, columns)
         _check_overlap(path, assigned)
         value = _value(assignment.expression, _found(columns, path[0]) if len(path) == 1 else None)
-        assigned[path] = by_position(value, _type_of(_within(columns, path)))
+        assigned[path] = _fitting(_within(columns, path))(value)
     assignments = []
     for name in dict.fromkeys(path[0] for path in assigned):
         column = exp.column(exp.to_identifier(name, quoted=True))
@@ -131,26 +132,33 @@ def _type_of(field: TableFieldSchema | None) -> exp.DataType | None:
     return exp.DataType.build(sql_type(field.model_dump(mode="json")), dialect="bigquery")
 
 
+def _fitting(field: TableFieldSchema | None) -> Callable[[exp.Expr], exp.Expr]:
+    """Return what a value becomes that a column or field gets."""
+    kind = _type_of(field)
+    return lambda value: whole_array(by_position(value, kind), field)
+
+
 # INSERT
 
 
 def _coerce_rows(insert: exp.Insert, table: TableMeta, statements: Statements) -> bool:
-    """Coerce the STRUCTs of the inserted rows by position; return whether there may be any."""
+    """Coerce the STRUCTs of the inserted rows by position, and check their arrays; return whether there may be any."""
     columns = table.schema_.fields
     names = [each.name for each in (insert.this.expressions if isinstance(insert.this, exp.Schema) else columns)]
-    kinds = [_type_of(_found(columns, name)) for name in names]
+    fields = [_found(columns, name) for name in names]
     rows = insert.expression
-    if not any(kinds) or not isinstance(rows, (exp.Query, exp.Values)):
+    if not any(_type_of(each) or has_arrays(each) for each in fields) or not isinstance(rows, (exp.Query, exp.Values)):
         return False
+    fit = [_fitting(each) for each in fields]
     if isinstance(rows, exp.Values):
         for row in rows.expressions:
-            if isinstance(row, exp.Tuple) and len(row.expressions) == len(kinds):
-                row.set("expressions", [by_position(*each) for each in zip(row.expressions, kinds, strict=True)])
-    elif not query_by_position(rows, kinds):
-        if len(statements.describe(rows.sql(dialect="bigquery"))) != len(kinds):
+            if isinstance(row, exp.Tuple) and len(row.expressions) == len(fit):
+                row.set("expressions", [each(value) for each, value in zip(fit, row.expressions, strict=True)])
+    elif not change_columns(rows, fit):
+        if len(statements.describe(rows.sql(dialect="bigquery"))) != len(fit):
             return False
-        aliases = [exp.to_identifier(f"_column_{number}") for number in range(len(kinds))]
-        coerced = [by_position(exp.column(alias), kind) for alias, kind in zip(aliases, kinds, strict=True)]
+        aliases = [exp.to_identifier(f"_column_{number}") for number in range(len(fit))]
+        coerced = [each(exp.column(alias)) for each, alias in zip(fit, aliases, strict=True)]
         # The first query of a set operation names the columns, which may have no names, or equal ones.
         header = exp.select(*(exp.alias_(exp.Null(), alias) for alias in aliases)).where(exp.false())
         named = exp.union(header, rows.copy().subquery(), distinct=False)
@@ -180,7 +188,7 @@ def _complete_insert(insert: exp.Insert, source: exp.Expr, table: TableMeta, sta
             f"Inserted row has wrong column count; Has {len(values)}, expected {len(columns)}", location="query"
         )
     replaced = [
-        by_position(_value(value, field), _type_of(field))
+        _fitting(field)(_value(value, field))
         for value, field in zip(values, (_found(table.schema_.fields, each.name) for each in columns), strict=True)
     ]
     if columns is listed and all(new is old for new, old in zip(replaced, values, strict=True)):

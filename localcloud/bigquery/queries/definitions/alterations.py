@@ -17,20 +17,21 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.ml.statements import Expression, take_options
 from localcloud.bigquery.queries.definitions.column_types import set_column_type
-from localcloud.bigquery.queries.definitions.declared_columns import check_default
+from localcloud.bigquery.queries.definitions.declared_columns import check_declared_columns, check_default
 from localcloud.bigquery.queries.definitions.keys import alter_keys
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement
 from localcloud.bigquery.sql.reading.tokens import Cursor, tokens
 from localcloud.bigquery.tables.field_settings import default_of, rest_fields
 from localcloud.bigquery.tables.keys import keys_of, set_keys
+from localcloud.bigquery.tables.renaming import rename
 
 _CHANGE = re.compile(
     r"\b(?:ALTER|RENAME)\s+COLUMN\s+(?P<guard>IF\s+EXISTS\s+)?(?P<name>`[^`]+`|\w+)\s+"
     r"(?P<what>SET\s+OPTIONS|SET\s+DEFAULT|`?DROP`?\s+DEFAULT|`?DROP`?\s+NOT\s+NULL|TO)\b(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
 )
-_ADDED = re.compile(r"\bADD\s+COLUMN\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<name>`[^`]+`|\w+)", re.IGNORECASE)
+_ADDED = re.compile(r"\bADD\s+COLUMN\s+(?P<guard>IF\s+NOT\s+EXISTS\s+)?(?P<name>`[^`]+`|\w+)", re.IGNORECASE)
 
 
 def alter(statement: Statement, statements: Statements) -> bool:
@@ -41,11 +42,12 @@ def alter(statement: Statement, statements: Statements) -> bool:
     """
     actions = statement.tree.args.get("actions") if isinstance(statement.tree, exp.Alter) else None
     if statement.target is not None and actions and isinstance(actions[0], exp.AlterRename):
-        statements.destinations.rename(statement.target, actions[0].this.name)
+        rename(statements.destinations, statement.target, actions[0].this.name)
         return True
-    _check_added(statement)
+    _check_added(statement, statements)
     return (
-        alter_keys(statement, statements)
+        _is_added_already(statement, statements)
+        or alter_keys(statement, statements)
         or set_column_type(statement, statements)
         or _change_column(statement, statements)
     )
@@ -91,7 +93,16 @@ def _change_column(statement: Statement, statements: Statements) -> bool:
     return True
 
 
-def _check_added(statement: Statement) -> None:
+def _is_added_already(statement: Statement, statements: Statements) -> bool:
+    """Return whether a statement adds a column only if it does not exist, and it does."""
+    match = _ADDED.search(statement.sql) if statement.kind == "ALTER_TABLE" else None
+    table = None if statement.target is None else statements.destinations.get(statement.target)
+    if match is None or match["guard"] is None or table is None:
+        return False
+    return match["name"].strip("`").lower() in {each.name.lower() for each in table.schema_.fields}
+
+
+def _check_added(statement: Statement, statements: Statements) -> None:
     """Raise ``QueryError`` if a statement adds a column that rows of an existing table cannot have."""
     match = _ADDED.search(statement.sql) if statement.kind == "ALTER_TABLE" else None
     if match is None:
@@ -115,13 +126,10 @@ def _check_added(statement: Statement) -> None:
             raise QueryError(
                 "COLLATE of a column is not supported by the local BigQuery", reason="notImplemented", location="query"
             )
-
-
-def added_settings(statement: Statement) -> dict[str, dict[str, object]]:
-    """Return the options of the column that a statement adds, by its name. Raises ``QueryError`` if one is not valid."""
-    match = _ADDED.search(statement.sql) if statement.kind == "ALTER_TABLE" else None
-    options = {} if match is None else _options(statement.sql)
-    return {match["name"].strip("`").lower(): dict(options)} if match is not None and options else {}
+    _options(statement.sql)
+    if isinstance(statement.tree, exp.Alter):
+        added = [each for each in statement.tree.args["actions"] if isinstance(each, exp.ColumnDef)]
+        check_declared_columns(exp.Create(this=exp.Schema(this=exp.to_table("t"), expressions=added)), statements)
 
 
 def _options(sql: str) -> dict[str, object]:

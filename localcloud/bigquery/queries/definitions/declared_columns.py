@@ -22,12 +22,15 @@ from localcloud.bigquery.sql.checks.assigned_types import (
 from localcloud.bigquery.sql.reading.tokens import parsed
 from localcloud.bigquery.sql.tables.lengths import declared_settings
 from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, declared_columns
+from localcloud.bigquery.tables.field_settings import merged_settings
+from localcloud.bigquery.tables.schema_checks import check_fields
 
 
 def declared_fields(create: exp.Expr | None, statements: Statements) -> list[Field]:
     """Return the REST fields of the columns that a CREATE TABLE declares; none without a list of columns and types."""
     listed = ", ".join(f"CAST(NULL AS {kind}) AS `{name}`" for name, kind in declared_columns(create))
-    return [column.field for column in statements.describe(f"SELECT {listed}")] if listed else []
+    fields = [column.field for column in statements.describe(f"SELECT {listed}")] if listed else []
+    return merged_settings(fields, declared_settings(create))
 
 
 def check_declared_columns(create: exp.Create, statements: Statements) -> None:
@@ -49,9 +52,12 @@ def check_declared_columns(create: exp.Create, statements: Statements) -> None:
         if "defaultValueExpression" in settings
     }
     query = create.expression if isinstance(create.expression, exp.Query) else None
-    if not defaults and query is None:
+    has_lengths = create.this.find(exp.DataTypeParam) is not None
+    if not defaults and query is None and not has_lengths:
         return
     fields = declared_fields(create, statements)
+    if has_lengths:
+        check_fields(fields)
     for field in fields:
         if field["name"].lower() in defaults:
             check_default(defaults[field["name"].lower()], field, statements)

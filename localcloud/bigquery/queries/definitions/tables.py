@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
-import duckdb
 from bqemulator.catalog.ddl_sync import sync_created_table, sync_created_view
 from bqemulator.catalog.models import RangePartitioning, TableMeta, TimePartitioning
 from bqemulator.jobs.routine_ddl import classify_create_routine, resolve_create_routine_operation
@@ -15,11 +13,10 @@ from bqemulator.scripting.parser import parse_script
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.base.schema import plain_name, quote
+from localcloud.bigquery.base.schema import plain_name
 from localcloud.bigquery.base.type_names import sql_type
 from localcloud.bigquery.queries.changes.assignments import completed_change
 from localcloud.bigquery.queries.changes.foreign_clauses import reject_foreign_clauses
-from localcloud.bigquery.queries.definitions.alterations import added_settings
 from localcloud.bigquery.queries.definitions.declared_columns import check_declared_columns, declared_fields
 from localcloud.bigquery.queries.definitions.keys import check_keys, declared_keys
 from localcloud.bigquery.queries.definitions.materialized_views import plain_materialized_view
@@ -33,19 +30,18 @@ from localcloud.bigquery.sql.tables.column_types import column_types
 from localcloud.bigquery.sql.tables.lengths import declared_settings
 from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, partitioning_of
 from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.field_settings import default_of, schema_of
+from localcloud.bigquery.tables.field_settings import has_nested_lengths, has_settings, schema_of
 from localcloud.bigquery.tables.keys import Keys, set_keys
+from localcloud.bigquery.tables.rebuilding import rebuild
 from localcloud.bigquery.tables.schema_checks import reject_duplicates
 
 _BODY = re.compile(r"\bAS\s+(?=[(]|SELECT\b|WITH\b|FROM\b)", re.IGNORECASE)
 
 
 def created_table(statement: Statement) -> TableName | None:
-    """Return the table that a CREATE TABLE AS creates; None if it is temporary or its columns are declared."""
-    create = statement.tree
-    if statement.kind != "CREATE_TABLE_AS_SELECT" or not isinstance(create, exp.Create):
-        return None
-    return None if statement.is_temporary or not isinstance(create.this, exp.Table) else statement.target
+    """Return the table that a CREATE TABLE AS creates; None if it is temporary."""
+    is_permanent = statement.kind == "CREATE_TABLE_AS_SELECT" and not statement.is_temporary
+    return statement.target if is_permanent and isinstance(statement.tree, exp.Create) else None
 
 
 def operation_on(create: exp.Create, target: TableName, destinations: Destinations) -> str:
@@ -176,22 +172,25 @@ def _check_column_names(statement: Statement, create: exp.Create) -> None:
 def register_table(create: exp.Create, target: TableName, statements: Statements, destinations: Destinations) -> None:
     """Write the options of a CREATE TABLE AS (description, partitioning, ...) into the catalog."""
     head = create.copy()
+    if isinstance(head.this, exp.Schema):
+        head.set("this", head.this.this.copy())
     head.set("expression", exp.select("1"))
     sync_created_table(head.sql(dialect="bigquery"), statements.project, statements.context)
-    destinations.tidy(target)
-    destinations.set_layout(target, _declared_layout(create, statements))
 
 
 def finish_table(statement: Statement, statements: Statements) -> None:
-    """Correct a table that bqemulator created or changed: the types and settings of its columns, and its partitioning."""
+    """Correct a table that was created or changed: the types and settings of its columns, its keys and its partitioning."""
     destinations, target = statements.destinations, statement.target
     if target is None:
         return
     destinations.tidy(target)
     settings = declared_settings(statement.tree)
-    if statement.kind == "CREATE_TABLE_AS_SELECT":
-        _constrain_columns(target, settings, statements)
-    destinations.set_columns(target, settings | added_settings(statement))
+    destinations.set_columns(target, settings)
+    fields = destinations.fields(target)
+    declared = [each for each in fields if each["name"].lower() in settings]
+    # The engine takes no checks with a new column, and none of fields of STRUCTs from bqemulator.
+    if has_settings(declared) if statement.kind == "ALTER_TABLE" else any(map(has_nested_lengths, declared)):
+        rebuild(destinations, target, fields)
     keys = declared_keys(statement, statements)
     if keys != Keys():
         set_keys(statements.engine, target, keys)
@@ -203,20 +202,6 @@ def describe_columns(written: Statement, statements: Statements) -> None:
     """Give the columns of a new view the descriptions in its list of columns."""
     if written.kind == "CREATE_VIEW" and written.target is not None:
         statements.destinations.set_columns(written.target, declared_settings(written.tree))
-
-
-def _constrain_columns(table: TableName, settings: Mapping[str, Mapping[str, Any]], statements: Statements) -> None:
-    """Give the columns of a table with rows the constraints and defaults that they are declared with."""
-    for name, column in settings.items():
-        change = f"ALTER TABLE {table.quoted} ALTER COLUMN {quote(name)} SET"
-        if "defaultValueExpression" in column:
-            statements.engine.execute(f"{change} DEFAULT {default_of({'name': name, **column})}")
-        if column.get("mode") == "REQUIRED":
-            try:
-                statements.engine.execute(f"{change} NOT NULL")
-            except duckdb.ConstraintException as error:
-                statements.execute(f"DROP TABLE {table.sql}", "")
-                raise QueryError(f"Required field {name} cannot be null", location="query") from error
 
 
 def exists_already(statement: Statement, destinations: Destinations) -> bool:

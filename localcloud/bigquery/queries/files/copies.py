@@ -23,6 +23,7 @@ from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import complete
+from localcloud.bigquery.tables.field_settings import rest_fields
 from localcloud.bigquery.tables.partitions import VISIBLE_COLUMNS, Partitions, split_decorator
 from localcloud.bigquery.tables.row_access import check_all_rows
 from localcloud.bigquery.tables.schema_checks import updated_schema
@@ -98,7 +99,7 @@ class Copies:
 
     def _fields(self, sources: Sequence[TableName], first: TableMeta) -> tuple[dict[str, Any], ...] | None:
         """Return the REST fields of the tables. Raises ``QueryError`` if they differ."""
-        fields = [dict(f) for f in _table_to_rest(first).get("schema", {}).get("fields", [])]
+        fields = rest_fields(first)
         for other in sources[1:]:
             others = _table_to_rest(self._table(other)).get("schema", {}).get("fields", [])
             updated_schema(sources[0], fields, others, frozenset())

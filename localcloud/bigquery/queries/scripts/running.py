@@ -35,6 +35,7 @@ from localcloud.bigquery.queries.definitions.table_options import (
 from localcloud.bigquery.queries.definitions.tables import (
     completed,
     create_model_view,
+    created_table,
     describe_columns,
     exists_already,
     finish_table,
@@ -65,16 +66,18 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class FileStatements:
-    """The statements of a script that read and write files.
+class WritingStatements:
+    """The statements of a script that write files and tables like a statement alone.
 
     Attributes:
         export: Runs an EXPORT DATA statement.
         load: Runs a LOAD DATA statement.
+        create_as: Runs a CREATE TABLE AS statement.
     """
 
     export: Callable[[Statement], object]
     load: Callable[[LoadData], object]
+    create_as: Callable[[Statement], object]
 
 
 class Script(ProcedureScript):
@@ -84,12 +87,12 @@ class Script(ProcedureScript):
     temporary tables that a statement reads exist. Variables are parameters with the types that they are declared with.
     """
 
-    def __init__(self, statements: Statements, steps: list[Step], files: FileStatements) -> None:
+    def __init__(self, statements: Statements, steps: list[Step], writing: WritingStatements) -> None:
         """Create an interpreter that adds each statement to ``steps``."""
         super().__init__(statements, steps)
         self._frames = Frames()
         self._frames.push(kind="root")
-        self._files = files
+        self._writing = writing
         self._affected: int | None = None
         self._prepared = ""
 
@@ -115,7 +118,7 @@ class Script(ProcedureScript):
         load = load_statement(sql, statements)
         if load is not None:
             self.check_load()
-            self._files.load(load)
+            self._writing.load(load)
             self._final_table = None
             return
         original = read_statement(statements.qualify(sql), project=statements.project)
@@ -160,7 +163,11 @@ class Script(ProcedureScript):
             self._final_table = None
             return
         if statement.kind == "EXPORT_DATA":
-            self._files.export(statement)
+            self._writing.export(statement)
+            self._final_table = None
+            return
+        if created_table(statement) is not None:
+            self._writing.create_as(statement)
             self._final_table = None
             return
         self._prepared = statements.prepare(statement.sql).strip()
@@ -348,23 +355,23 @@ class Script(ProcedureScript):
             self._final_table = self._final_table.rename_columns(names)
 
     def _nested(self) -> Script:
-        return Script(self._statements, self._steps, self._files)
+        return Script(self._statements, self._steps, self._writing)
 
 
-def run_script(source: str, statements: Statements, steps: list[Step], files: FileStatements) -> pa.Table:
+def run_script(source: str, statements: Statements, steps: list[Step], writing: WritingStatements) -> pa.Table:
     """Run a script and return the rows of its last statement.
 
     Args:
         source: The script, in GoogleSQL.
         statements: The statements of the job.
         steps: The list to which each statement is added when it ends, also when the script fails later.
-        files: Runs the statements that read and write files.
+        writing: Runs the statements that write files and tables.
 
     Raises:
         QueryError: A statement failed, and the script has no handler for it.
     """
     try:
-        result = complete(Script(statements, steps, files).run(statements.parameters.named_in(source)))
+        result = complete(Script(statements, steps, writing).run(statements.parameters.named_in(source)))
     except Exception as error:
         names = statements.names_in_engine(source)
         raise query_error(error, sql=source, duckdb_sql=names, location=statements.location) from error

@@ -100,6 +100,7 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     for pattern, wording in (
         (r"(?:STRING|BYTES)\(\d+\) has maximum length \d+ but got a value with length \d+", lambda match: match[0]),
         (r"Array index -?\d+ is out of bounds \(\w+\)", lambda match: match[0]),
+        (r"NOT NULL constraint failed: [^.]+\.(?P<name>[^\n]+)", r"Required field \g<name> cannot be null"),
         (
             r"(?P<what>No matching signature for function \S+ for argument types: )(?P<types>.*?)(?P<rest>\. Supported [^\n]*)",
             lambda match: f"{match['what']}{_types(match['types'])}{match['rest']}",

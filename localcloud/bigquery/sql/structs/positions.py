@@ -5,6 +5,9 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules#s
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 from sqlglot import exp
 
 from localcloud.bigquery.sql.reading.tokens import parsed
@@ -42,22 +45,27 @@ def fields_of(kind: exp.DataType) -> list[tuple[str, exp.DataType]]:
     ]
 
 
-def query_by_position(query: exp.Expr, targets: list[exp.DataType | None]) -> bool:
+def query_by_position(query: exp.Expr, targets: Sequence[exp.DataType | None]) -> bool:
     """Coerce the columns of a query, in place; return False if their expressions are not all written (``*``)."""
+    return change_columns(query, [partial(by_position, target=target) for target in targets])
+
+
+def change_columns(query: exp.Expr, changes: Sequence[Callable[[exp.Expr], exp.Expr]]) -> bool:
+    """Change the columns of a query, in place; return False if their expressions are not all written (``*``)."""
     if isinstance(query, exp.SetOperation):
-        return query_by_position(query.this, targets) and query_by_position(query.expression, targets)
+        return change_columns(query.this, changes) and change_columns(query.expression, changes)
     if isinstance(query, exp.Subquery):
-        return query_by_position(query.this, targets)
-    if not isinstance(query, exp.Select) or query.args.get("kind") or len(query.expressions) != len(targets):
+        return change_columns(query.this, changes)
+    if not isinstance(query, exp.Select) or query.args.get("kind") or len(query.expressions) != len(changes):
         return False
     if any(projection.is_star for projection in query.expressions):
         return False
     columns = []
-    for projection, target in zip(query.expressions, targets, strict=True):
+    for projection, change in zip(query.expressions, changes, strict=True):
         value = projection.unalias()
-        coerced = by_position(value, target)
+        changed = change(value)
         name = projection.alias_or_name
-        columns.append(projection if coerced is value else exp.alias_(coerced, name, quoted=True) if name else coerced)
+        columns.append(projection if changed is value else exp.alias_(changed, name, quoted=True) if name else changed)
     query.set("expressions", columns)
     return True
 

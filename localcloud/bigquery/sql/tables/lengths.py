@@ -66,10 +66,12 @@ def _check_column(column: exp.ColumnDef) -> None:
     constraints = [
         each for each in column.args.get("constraints") or () if not isinstance(each.args.get("kind"), _COLUMN_KEYS)
     ]
-    if isinstance(column.parent, exp.DataType):
-        constraints = []  # a field of a STRUCT, whose settings are in the catalog only
     kind = column.args.get("kind")
     most = _most(kind)
+    if isinstance(column.parent, exp.DataType):
+        constraints = []  # a field of a STRUCT, whose settings are in the catalog only
+        if kind is not None and most is not None:
+            column.set("kind", exp.DataType(this=kind.this))
     if kind is not None and most is not None and isinstance(column.parent, exp.Schema):
         column.set("kind", exp.DataType(this=kind.this))
         value = exp.column(column.this.copy())
@@ -81,12 +83,14 @@ def _check_column(column: exp.ColumnDef) -> None:
 
 
 def declared_settings(tree: exp.Expr | None) -> dict[str, dict[str, Any]]:
-    """Return the settings of the columns that a CREATE TABLE declares, by the names of the columns in lower case.
+    """Return the settings of the columns that a CREATE TABLE declares, or an ALTER TABLE adds, by their names in lower case.
 
     The settings are fields of a REST ``TableFieldSchema``: ``maxLength``, ``precision``, ``scale``, ``description``,
     ``defaultValueExpression``, ``mode`` of a column that is NOT NULL, and ``fields``, which has the settings of nested fields
     in the same form.
     """
+    if isinstance(tree, exp.Alter):
+        return _settings_of([each for each in tree.args.get("actions") or () if isinstance(each, exp.ColumnDef)])
     if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Schema):
         return {}
     return _settings_of(tree.this.expressions)
@@ -103,7 +107,10 @@ def _settings_of(columns: list[exp.Expr]) -> dict[str, dict[str, Any]]:
 
 def _settings(column: exp.Expr) -> dict[str, Any]:
     settings: dict[str, Any] = {}
-    kind = column.args.get("kind")
+    declared = column.args.get("kind")
+    kind, is_array = declared, False
+    if declared is not None and declared.this == exp.DType.ARRAY and declared.expressions:
+        kind, is_array = declared.expressions[0], True
     numbers = [int(each.name) for each in kind.expressions if isinstance(each, exp.DataTypeParam)] if kind else []
     if kind and kind.this in _LENGTH and numbers:
         settings["maxLength"] = str(numbers[0])
@@ -119,10 +126,9 @@ def _settings(column: exp.Expr) -> dict[str, Any]:
             settings["mode"] = "REQUIRED"
         elif isinstance(given, exp.Properties):
             settings |= _column_options(given)
-    element = kind.expressions[0] if kind and kind.this == exp.DType.ARRAY and kind.expressions else kind
-    if element is not None and element.this == exp.DType.STRUCT and (inner := _settings_of(element.expressions)):
+    if kind is not None and kind.this == exp.DType.STRUCT and (inner := _settings_of(kind.expressions)):
         settings["fields"] = inner
-    if kind and kind.this == exp.DType.ARRAY:
+    if is_array:
         settings.pop("mode", None)
     return settings
 

@@ -75,10 +75,10 @@ class Methods:
     Each method receives the protobuf request of its RPC, returns the protobuf response, and raises ``PubSubError``.
     """
 
-    def __init__(self, broker: Broker) -> None:
-        """Serve the topics and subscriptions of ``broker``."""
+    def __init__(self, broker: Broker, policies: Policies) -> None:
+        """Serve the topics and subscriptions of ``broker``, with their ``policies``."""
         self.broker = broker
-        self._policies = Policies()
+        self._policies = policies
 
     # Publisher
 

@@ -14,6 +14,7 @@ from localcloud.pubsub.delivery import DeliveryFaults, Undisturbed
 from localcloud.pubsub.grpc_api import GrpcServer
 from localcloud.pubsub.journal import DiskJournal
 from localcloud.pubsub.methods import Methods
+from localcloud.pubsub.policies import Policies
 from localcloud.pubsub.push import PushDeliverer
 from localcloud.pubsub.rest_api import PubSubApi
 
@@ -39,7 +40,8 @@ class PubSub:
         self.project = project
         self.broker = Broker(clock=clock, journal=DiskJournal(directory) if directory else None)
         self.deliverer = PushDeliverer(self.broker, clock=clock, faults=delivery_faults or Undisturbed())
-        self._methods = Methods(self.broker)
+        self._policies = Policies(directory and directory / "policies.sqlite")
+        self._methods = Methods(self.broker, self._policies)
         self.app: ASGIApp = PubSubApi(self._methods)
         self.port = 0
         self._server: GrpcServer | None = None
@@ -52,8 +54,9 @@ class PubSub:
         self.deliverer.start()
 
     def stop(self) -> None:
-        """Stop pushing and serving, and close the journal."""
+        """Stop pushing and serving, and close the files."""
         self.deliverer.stop()
         if self._server is not None:
             self._server.stop()
         self.broker.close()
+        self._policies.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -56,6 +58,32 @@ def test_a_policy_is_kept_until_its_topic_is_deleted(publisher: Any, url: str) -
     publisher.delete_topic(topic=TOPIC)
     publisher.create_topic(name=TOPIC)
     assert list(publisher.get_iam_policy(request={"resource": TOPIC}).bindings) == []
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[str]:
+    """Serve Pub/Sub with the state in ``directory``; yield the address of the topic."""
+    service = PubSub(clock=SystemClock(), project="local-project", directory=directory)
+    server = HttpServer(service.app)
+    server.start()
+    try:
+        yield f"{server.url}/v1/{TOPIC}"
+    finally:
+        server.stop()
+        service.stop()
+
+
+def test_a_policy_survives_a_restart_and_not_its_topic(tmp_path: Path) -> None:
+    with served(tmp_path) as url:
+        requests.put(url, json={}, timeout=LAST_LIMIT)
+        policy = {"policy": {"bindings": [PUBLISHERS]}}
+        kept = requests.post(f"{url}:setIamPolicy", json=policy, timeout=LAST_LIMIT).json()
+    with served(tmp_path) as url:
+        assert requests.get(f"{url}:getIamPolicy", timeout=LAST_LIMIT).json() == kept
+        requests.delete(url, timeout=LAST_LIMIT)
+    with served(tmp_path) as url:
+        requests.put(url, json={}, timeout=LAST_LIMIT)
+        assert "bindings" not in requests.get(f"{url}:getIamPolicy", timeout=LAST_LIMIT).json()
 
 
 def test_a_policy_that_was_changed_meanwhile_is_not_replaced(publisher: Any, url: str) -> None:

@@ -71,6 +71,7 @@ class BucketStore:
                     wanted, {"objectRetention": {"mode": "Enabled"}} if object_retention else {}, now
                 ),
             )
+            check_unchangeable(bucket, settings or {})
             check_fit(bucket)
             bucket = lists.given_to(bucket)
             self._catalog.put_bucket(bucket)
@@ -174,7 +175,8 @@ class BucketStore:
         changed = replace(
             bucket, settings=settings, metageneration=bucket.metageneration + 1, updated=self._clock.now()
         )
-        check_fit(changed)
+        if bucket.settings.get("rpo") != settings.get("rpo"):
+            check_fit(changed)
         changed = lists.given_to(changed)
         self._catalog.put_bucket(changed)
         if bucket.settings.get("retentionPolicy") != settings.get("retentionPolicy"):

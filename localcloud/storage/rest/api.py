@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response
 
 from localcloud.apis.discovery import Discovery
 from localcloud.apis.selections import check_selection
+from localcloud.base.gate import LARGEST_BODY_BYTES
+from localcloud.base.gzip_bodies import gunzip
 from localcloud.base.json_api import Call, JsonApi, json_response
 from localcloud.base.partial_response import Selection, parse_fields, select
 from localcloud.storage.rules.access import acl_fields_of_object
@@ -36,8 +39,15 @@ class StorageApi(JsonApi[Handler]):
     async def answer(self, handler: Handler, call: Call) -> Response:
         """Return the answer of ``handler``. Raises ``StorageError``."""
         check_parameters(call.query)
+        if call.query.get("alt", "json") not in ("json", "media"):
+            raise InvalidRequest(f"Invalid value for parameter alt: {call.query['alt']!r} is not json or media")
         if "bucket" in call.names:
             check_bucket_name(call.names["bucket"])
+        if call.content and is_gzipped(call):
+            try:
+                call = replace(call, content=gunzip(call.content, LARGEST_BODY_BYTES))
+            except ValueError as error:
+                raise InvalidRequest(f"The body is not gzip, as its Content-Encoding says: {error}") from None
         return await handler(call)
 
     def unknown_method(self, method: str, path: str, *, path_exists: bool) -> StorageError:
@@ -67,6 +77,18 @@ def preconditions_of(call: Call) -> Preconditions:
     return Preconditions.from_parameters(
         call.query, etag_match=headers.get("if-match"), etag_not_match=headers.get("if-none-match")
     )
+
+
+def is_gzipped(call: Call) -> bool:
+    """Return whether the body is compressed on its way here. Raises ``InvalidRequest`` if it is, and not with gzip.
+
+    This does not set the encoding of an object, as it does in the XML API.
+    https://cloud.google.com/sdk/gcloud/reference/storage/cp#--gzip-in-flight
+    """
+    encoding = call.headers.get("content-encoding", "identity").lower()
+    if encoding not in ("identity", "gzip"):
+        raise InvalidRequest(f"Invalid value for header content-encoding: {encoding!r} is not gzip")
+    return encoding == "gzip"
 
 
 def is_true(call: Call, parameter: str) -> bool:

@@ -62,7 +62,7 @@ def download_headers(stored: StoredObject) -> dict[str, str]:
     """Return the headers with which the content of ``stored`` is sent."""
     hashes = [f"crc32c={stored.crc32c}", *([f"md5={stored.md5}"] if stored.md5 else [])]
     return {
-        "content-type": _header(stored.content_type),
+        "content-type": as_header(stored.content_type),
         "etag": stored.etag,
         "last-modified": format_datetime(stored.updated, usegmt=True),
         "accept-ranges": "bytes",
@@ -77,11 +77,11 @@ def download_headers(stored: StoredObject) -> dict[str, str]:
             else {}
         ),
         "x-goog-stored-content-encoding": stored.headers.get("contentEncoding", "identity"),
-        **{HEADER_OF_FIELD[name]: _header(value) for name, value in stored.headers.items()},
+        **{HEADER_OF_FIELD[name]: as_header(value) for name, value in stored.headers.items()},
     }
 
 
-def _header(value: str) -> str:
+def as_header(value: str) -> str:
     """Return ``value`` so that it is sent as UTF-8; the server encodes headers as Latin-1."""
     return value.encode().decode("latin-1")
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from localcloud.base.gzip_bodies import gunzipped
 from localcloud.base.json_api import Call, Route, parse_json_object
 from localcloud.base.multipart import PartStream
 from localcloud.storage.objects.checksums import AnnouncedChecksums
 from localcloud.storage.objects.contents import ContentWriter
 from localcloud.storage.objects.store import ObjectStore
-from localcloud.storage.rest.api import Handler, object_resource, preconditions_of, resource_response
+from localcloud.storage.rest.api import Handler, is_gzipped, object_resource, preconditions_of, resource_response
 from localcloud.storage.rest.upload_sessions import (
     ContentRange,
     Upload,
@@ -33,6 +35,8 @@ from localcloud.storage.rules.resources import StoredObject
 _RESUME_INCOMPLETE = 308
 _LONGEST_RESOURCE = 1 << 20
 _CANCELLED = 499
+# The encodings of a part that leave its bytes as they are.
+_AS_THEY_ARE = ("binary", "8bit", "7bit")
 
 
 class UploadApi:
@@ -68,15 +72,19 @@ class UploadApi:
     async def _upload_media(self, call: Call) -> Response:
         upload = self._upload(call, {}, call.headers.get("content-type", ""))
         with self._store.begin_content() as writer:
-            async for piece in call.stream():
+            async for piece in _body(call):
                 writer.write(piece)
             return self._answer(call, self._complete(upload, writer), has_acl=upload.fields.acl is not None)
 
     async def _upload_multipart(self, call: Call) -> Response:
-        parts = PartStream(call.headers.get("content-type", ""), call.stream())
+        parts = PartStream(call.headers.get("content-type", ""), _body(call))
         await parts.next_headers()
         resource = parse_json_object(await parts.read_content())
-        content_type = (await parts.next_headers()).get("content-type", "")
+        headers = await parts.next_headers()
+        content_type = headers.get("content-type", "")
+        encoding = headers.get("content-transfer-encoding", "binary").lower()
+        if encoding not in _AS_THEY_ARE:
+            raise InvalidRequest(f"Invalid Content-Transfer-Encoding: {encoding!r} is not {', '.join(_AS_THEY_ARE)}")
         upload = self._upload(call, resource, content_type)
         with self._store.begin_content() as writer:
             await parts.copy_content(writer.write)
@@ -114,7 +122,7 @@ class UploadApi:
             return self._answer(call, session.stored, has_acl=session.upload.fields.acl is not None)
         header = call.headers.get("content-range")
         content_range = ContentRange.parse(header or "bytes 0-*/*")
-        content_range.check_length(call.headers.get("content-length"))
+        content_range.check_length(None if is_gzipped(call) else call.headers.get("content-length"))
         end = content_range.kept_until(session.total)
         session.expect(content_range.total)
         if content_range.first is not None:
@@ -172,6 +180,11 @@ class UploadApi:
         return resource_response(call, resource, {"etag": stored.etag})
 
 
+def _body(call: Call) -> AsyncIterator[bytes]:
+    """Return the body in pieces, without the compression that it has on its way here. Raises ``InvalidRequest``."""
+    return gunzipped(call.stream()) if is_gzipped(call) else call.stream()
+
+
 def _announced(call: Call) -> AnnouncedChecksums:
     """Return the checksums in the headers. Raises ``InvalidRequest`` or ``NotImplementedHere``."""
     content_md5 = call.headers.get("content-md5")
@@ -185,7 +198,7 @@ def _announced(call: Call) -> AnnouncedChecksums:
 async def _read_resource(call: Call) -> bytes:
     """Return the body, which is the JSON of the object. Raises ``InvalidRequest`` if it is too long."""
     content = bytearray()
-    async for piece in call.stream():
+    async for piece in _body(call):
         content += piece
         if len(content) > _LONGEST_RESOURCE:
             raise InvalidRequest(f"The object resource has more than {_LONGEST_RESOURCE:,} bytes.")
@@ -204,7 +217,7 @@ async def _append(call: Call, session: UploadSession, first: int, end: int | Non
     known = session.writer.size - first
     if known < 0:
         raise InvalidRequest(f"Bytes {session.writer.size} to {first - 1} are missing.")
-    async for piece in call.stream():
+    async for piece in _body(call):
         if session.turn != turn:
             raise Conflict("The upload was resumed by another request.")
         room = None if end is None else max(end - session.writer.size, 0)

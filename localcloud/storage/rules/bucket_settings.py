@@ -106,6 +106,10 @@ def check_unchangeable(bucket: Bucket, resource: Mapping[str, Any]) -> None:
         wanted = resource.get(name) or present
         if not isinstance(wanted, str) or wanted.upper() != present.upper():
             raise InvalidRequest(f"The {name} of a bucket cannot be changed from {present} to {wanted}.")
+    if resource.get("objectRetention") not in (None, bucket.settings.get("objectRetention")):
+        raise InvalidRequest(
+            "objectRetention is set by the parameter enableObjectRetention when the bucket is created, and not changed later."
+        )
 
 
 def check_fit(bucket: Bucket) -> None:
@@ -136,6 +140,8 @@ def patched_settings(settings: Mapping[str, Any], resource: Mapping[str, Any]) -
         if value is not None and isinstance(BUCKET_SETTINGS[name], dict) and not isinstance(value, dict):
             raise InvalidRequest(f"Invalid value for field {name}: an object is expected")
     check_settings(changes)
+    if changes.get("iamConfiguration"):
+        changes["iamConfiguration"] = _with_present_name(changes["iamConfiguration"])
     merged = _merged(
         settings,
         {
@@ -147,6 +153,16 @@ def patched_settings(settings: Mapping[str, Any], resource: Mapping[str, Any]) -
     if len(merged.get("labels", {})) > _MOST_LABELS:
         raise InvalidRequest(f"A bucket can have at most {_MOST_LABELS} labels, not {len(merged['labels'])}.")
     return merged
+
+
+def _with_present_name(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``iamConfiguration`` with ``bucketPolicyOnly`` as ``uniformBucketLevelAccess``, which takes precedence.
+
+    Source: https://cloud.google.com/storage/docs/uniform-bucket-level-access
+    """
+    renamed = dict(configuration)
+    former = renamed.pop("bucketPolicyOnly", None)
+    return renamed if former is None else {"uniformBucketLevelAccess": former, **renamed}
 
 
 def _checked(value: Any, expected: Any, path: str) -> Any:

@@ -24,7 +24,7 @@ from localcloud.storage.xml.errors import document, error_answer
 from localcloud.storage.xml.lists import list_objects
 from localcloud.storage.xml.parts import Part, PartUploads, chosen_parts, part_number
 from localcloud.storage.xml.signatures import SignedRequest, Verifier, check_signature
-from localcloud.storage.xml.targets import Target
+from localcloud.storage.xml.targets import Target, metadata_headers
 
 # https://cloud.google.com/storage/docs/xml-api/post-object-multipart
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -120,6 +120,7 @@ class XmlApi:
             answer = Response(headers={**download_headers(stored), "content-length": str(stored.size)})
         else:
             answer = await download(Call(target.request, {}, {}), stored, content)
+        answer.headers.update(metadata_headers(stored))
         for header in ("content-type", "content-disposition"):
             if chosen := target.query.get(f"response-{header}"):
                 answer.headers[header] = chosen

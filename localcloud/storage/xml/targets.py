@@ -5,6 +5,7 @@ Headers: https://cloud.google.com/storage/docs/xml-api/reference-headers
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +16,7 @@ from starlette.requests import Request
 
 from localcloud.storage.objects.checksums import AnnouncedChecksums
 from localcloud.storage.objects.contents import ContentWriter
+from localcloud.storage.rest.downloads import as_header
 from localcloud.storage.rest.upload_sessions import Upload
 from localcloud.storage.rules.customer_keys import key_hash
 from localcloud.storage.rules.errors import (
@@ -31,6 +33,7 @@ from localcloud.storage.rules.unsupported import UNSUPPORTED_HEADERS
 
 LARGEST_DOCUMENT = 1 << 20
 _METADATA = "x-goog-meta-"
+_HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _CONDITIONS = {
     "ifGenerationMatch": "x-goog-if-generation-match",
     "ifMetagenerationMatch": "x-goog-if-metageneration-match",
@@ -63,6 +66,20 @@ _HEADERS = frozenset(
         "x-amz-date",
     ]
 )
+
+
+def metadata_headers(stored: StoredObject) -> dict[str, str]:
+    """Return the headers that only the XML API sends with an object: what its caller says about it."""
+    headers = {
+        f"{_METADATA}{name}": as_header(value)
+        for name, value in stored.metadata.items()
+        if _HEADER_NAME.fullmatch(name) and value.isprintable()
+    }
+    if stored.custom_time:
+        headers["x-goog-custom-time"] = stored.custom_time
+    if stored.component_count:
+        headers["x-goog-component-count"] = str(stored.component_count)
+    return headers
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,14 @@ def test_a_bucket_with_uniform_access_has_no_lists(world: StorageWorld) -> None:
     assert [found.name for found in bucket.list_blobs()] == ["a"]
 
 
+def test_uniform_access_has_its_former_name_too(world: StorageWorld) -> None:
+    for name, enabled in (("bucketPolicyOnly", True), ("uniformBucketLevelAccess", True), ("bucketPolicyOnly", False)):
+        sent = {"iamConfiguration": {name: {"enabled": enabled}}}
+        shown = world.call("PATCH", f"/storage/v1/b/{BUCKET}", json=sent).json()["iamConfiguration"]
+        assert shown["uniformBucketLevelAccess"] == shown["bucketPolicyOnly"] == {"enabled": enabled}
+        assert world.store.bucket(BUCKET).is_uniform is enabled
+
+
 def test_a_policy_is_kept_and_changed_only_by_who_read_it(world: StorageWorld) -> None:
     bucket = world.bucket()
     policy = bucket.get_iam_policy(requested_policy_version=3)

@@ -357,6 +357,20 @@ def test_what_is_marked_as_gzip_is_sent_in_any_case(world: StorageWorld, stored:
         assert whole.raw.read() == sent
 
 
+def test_a_body_that_is_compressed_on_its_way_is_stored_without_compression(world: StorageWorld) -> None:
+    sent = {"data": gzip.compress(b"text " * 1000), "headers": {"content-encoding": "gzip"}}
+    upload = f"/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=a"
+    assert world.call("POST", upload, **sent).json()["size"] == "5000"
+    assert world.store.get(BUCKET, "a").headers == {}
+    patch = {**sent, "data": gzip.compress(b'{"metadata": {"team": "films"}}')}
+    assert world.call("PATCH", f"/storage/v1/b/{BUCKET}/o/a", **patch).status_code == 200
+    assert world.store.get(BUCKET, "a").metadata == {"team": "films"}
+    for data, encoding in ((b"text", "gzip"), (sent["data"][:-9], "gzip"), (b"text", "br")):
+        answer = world.call("POST", upload, data=data, headers={"content-encoding": encoding})
+        assert (answer.status_code, "ncoding" in answer.text) == (400, True)
+    assert world.store.read(BUCKET, "a") == b"text " * 1000
+
+
 def test_service_account_is_returned(world: StorageWorld) -> None:
     assert world.client().get_service_account_email().endswith("@gs-project-accounts.iam.gserviceaccount.com")
 

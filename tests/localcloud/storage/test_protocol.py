@@ -567,6 +567,9 @@ def test_a_page_of_a_negative_size_is_rejected(world: StorageWorld, path: str) -
         ("PATCH", f"/storage/v1/b/{BUCKET}?predefinedAcl=mine", {"labels": {"team": "films"}}, "invalid"),
         ("GET", "/storage/v1/b/No_Such!", None, "invalid"),
         ("GET", f"/storage/v1/b/{BUCKET}/o?versions=perhaps", None, "invalid"),
+        ("GET", f"/storage/v1/b/{BUCKET}?alt=xml", None, "invalid"),
+        ("PATCH", f"/storage/v1/b/{BUCKET}", {"objectRetention": {"mode": "Enabled"}}, "invalid"),
+        ("POST", "/storage/v1/b?project=p", {"name": "other", "objectRetention": {"mode": "Enabled"}}, "invalid"),
     ],
 )
 def test_a_wrong_request_for_a_bucket_changes_nothing(

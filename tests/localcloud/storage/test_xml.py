@@ -132,6 +132,17 @@ def test_signed_headers_must_be_sent(world: StorageWorld, signer: Credentials) -
     assert (again.status_code, "PreconditionFailed" in again.text) == (412, True)
 
 
+def test_what_is_said_about_an_object_is_in_its_headers(world: StorageWorld) -> None:
+    said = {"x-goog-meta-team": "films", "x-goog-custom-time": "2026-01-01T00:00:00.000Z"}
+    assert put(f"{world.url}/{BUCKET}/a", data=b"x", headers=said).status_code == 200
+    world.store.update_fields(BUCKET, "a", {"metadata": {"größe": "x", "lines": "a\r\nb", "town": "Köln"}})
+    for method in ("GET", "HEAD"):
+        headers = world.call(method, f"/{BUCKET}/a").headers
+        assert said.items() <= headers.items()
+        town = headers["x-goog-meta-town"].encode("latin-1").decode()
+        assert (town, "x-goog-meta-lines" in headers) == ("Köln", False)
+
+
 @pytest.mark.parametrize("version", ["v2", "v4"])
 def test_a_signed_url_starts_a_resumable_upload(world: StorageWorld, signer: Credentials, version: str) -> None:
     url = signed_url(world, signer, "a", version=version, method="RESUMABLE")

@@ -7,6 +7,7 @@ restrictions of the Storage API each import the name that the end of this module
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import sqlglot
@@ -19,28 +20,48 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.checks.duckdb_only import quote_routines, reject_duckdb_only
-from localcloud.bigquery.sql.checks.single_matches import with_single_matches
+from localcloud.bigquery.sql.checks.single_matches import require_single_matches
 from localcloud.bigquery.sql.checks.types import reject_wrong_types
-from localcloud.bigquery.sql.functions.adjustments import adjusted
-from localcloud.bigquery.sql.functions.arithmetic import with_arithmetic
+from localcloud.bigquery.sql.functions.adjustments import adjust
+from localcloud.bigquery.sql.functions.arithmetic import check_arithmetic
 from localcloud.bigquery.sql.functions.json.texts import call_json_macros
-from localcloud.bigquery.sql.functions.nan import with_nan
-from localcloud.bigquery.sql.functions.number_types import with_number_types
-from localcloud.bigquery.sql.functions.rewriting import with_functions
-from localcloud.bigquery.sql.functions.times.intervals import with_intervals
+from localcloud.bigquery.sql.functions.nan import treat_nan
+from localcloud.bigquery.sql.functions.number_types import widen_numbers
+from localcloud.bigquery.sql.functions.rewriting import call_macros
+from localcloud.bigquery.sql.functions.times.intervals import rewrite_intervals
+from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.names import quote_names
 from localcloud.bigquery.sql.reading.types import mark_types, whole_type_of
-from localcloud.bigquery.sql.structs.alternatives import with_alternatives
-from localcloud.bigquery.sql.structs.elements import with_elements
+from localcloud.bigquery.sql.structs.alternatives import unite_alternatives
+from localcloud.bigquery.sql.structs.elements import rewrite_elements
 from localcloud.bigquery.sql.structs.fields import name_fields
-from localcloud.bigquery.sql.structs.positions import with_positions
+from localcloud.bigquery.sql.structs.positions import carry_out_coercions
 from localcloud.bigquery.sql.structs.subscripts import call_subscripts
-from localcloud.bigquery.sql.structs.value_tables import with_columns
+from localcloud.bigquery.sql.structs.value_tables import name_columns
 from localcloud.bigquery.sql.tables.column_types import column_types
-from localcloud.bigquery.sql.tables.lengths import checked_lengths
+from localcloud.bigquery.sql.tables.lengths import check_lengths
 from localcloud.bigquery.sql.values.parameters import Parameters
 
+_PASSES: tuple[Callable[[Draft], None], ...] = (
+    reject_duckdb_only,
+    reject_wrong_types,
+    name_columns,
+    require_single_matches,
+    rewrite_elements,
+    check_lengths,
+    name_fields,
+    unite_alternatives,
+    carry_out_coercions,
+    adjust,
+    treat_nan,
+    widen_numbers,
+    check_arithmetic,
+    rewrite_intervals,
+    call_macros,
+    call_subscripts,
+    call_json_macros,
+)
 # bqemulator translates these expressions by the types of their operands.
 _TYPED = (exp.Avg, exp.Div)
 # What sqlglot and bqemulator write for NUMERIC and BIGNUMERIC without parameters, outside texts and quoted names.
@@ -57,19 +78,12 @@ class Translator(SQLTranslator):
     ) -> Result[str, InvalidQueryError | UnsupportedFeatureError]:
         """Return the DuckDB SQL or the error. The arguments are bqemulator's."""
         try:
-            sql = quote_routines(quote_names(plain_literals(bq_sql)))
-            reject_duckdb_only(sql)
-            reject_wrong_types(sql, schema)
-            sql = with_columns(sql, schema)
-            sql = with_elements(with_single_matches(sql, schema), lambda _: None)
-            sql = with_nan(
-                adjusted(with_positions(with_alternatives(name_fields(checked_lengths(sql)), schema))), schema
-            )
-            sql = with_intervals(with_arithmetic(with_number_types(sql, schema), schema), schema)
-            sql = call_json_macros(call_subscripts(with_functions(sql, schema)))
+            draft = Draft(quote_routines(quote_names(plain_literals(bq_sql))), schema)
+            for take in _PASSES:
+                take(draft)
         except QueryError as error:
             return Err(InvalidQueryError(error.message, location=error.location))
-        translated = super().translate(sql, schema=schema, **options)
+        translated = super().translate(draft.text, schema=schema, **options)
         if not isinstance(translated, Ok):
             return translated
         duckdb_sql = _with_whole_decimals(translated.value, bq_sql)
@@ -81,8 +95,10 @@ class Translator(SQLTranslator):
 
         bqemulator's own method returns the analysed tree, in which names are qualified and in lower case.
         """
-        mark_types(tree, schema, _TYPED, dialect="duckdb")
-        for node in tree.find_all(*_TYPED):
+        typed = list(tree.find_all(*_TYPED))
+        if typed:
+            mark_types(tree, schema, dialect="duckdb")
+        for node in typed:
             for operand in node.iter_expressions():
                 operand.type = whole_type_of(operand)
         return tree

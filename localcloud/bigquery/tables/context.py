@@ -48,9 +48,10 @@ from localcloud.bigquery.sql.functions.json import parsing as json_parsing
 from localcloud.bigquery.sql.functions.json.texts import JSON_MACROS
 from localcloud.bigquery.sql.functions.times import intervals
 from localcloud.bigquery.sql.functions.times import texts as time_texts
+from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.structs import alternatives, elements
-from localcloud.bigquery.sql.structs.elements import with_elements
+from localcloud.bigquery.sql.structs.elements import rewrite_elements
 from localcloud.bigquery.sql.structs.shapes import Shape
 from localcloud.bigquery.sql.structs.stars import with_stars
 from localcloud.bigquery.sql.structs.subscripts import MACROS
@@ -265,7 +266,9 @@ def _row_access(sql: str, *, project_id: str, caller: Any, catalog: Catalog) -> 
         found = catalog.get_table(table.catalog or project_id, table.db, table.name)
         return None if found is None else Shape.of(tuple(found.schema_.fields))
 
-    return with_elements(with_stars(sql, shape), shape)
+    draft = Draft(with_stars(sql, shape))
+    rewrite_elements(draft, shape)
+    return draft.text
 
 
 # The first of the functions through which each statement passes.

@@ -18,8 +18,9 @@ from bqemulator.udf.sql_udf import SQLUDFRuntime, _translate_body
 
 from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.javascript.functions import JavaScriptFunctions
+from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.statement import read_statement
-from localcloud.bigquery.sql.structs.elements import with_elements
+from localcloud.bigquery.sql.structs.elements import rewrite_elements
 from localcloud.bigquery.sql.structs.shapes import shape_of
 from localcloud.bigquery.tables.routine_types import type_text, typed_call
 
@@ -70,8 +71,9 @@ class _ScalarFunctions(SQLUDFRuntime):
 
     def materialize(self, routine: RoutineMeta, engine: DuckDBEngine) -> None:
         parameters = {a.name.lower(): shape_of(kind) for a in routine.arguments if (kind := type_text(a.data_type))}
-        select = with_elements(f"SELECT {routine.definition_body}", lambda _: None, parameters)
-        body = _translate_body(select.removeprefix("SELECT "), self._translator)
+        draft = Draft(f"SELECT {routine.definition_body}")
+        rewrite_elements(draft, parameters=parameters)
+        body = _translate_body(draft.text.removeprefix("SELECT "), self._translator)
         # Only a statement can be rewritten.
         body = rewrite_table_refs(f"SELECT {body}", routine.project_id).removeprefix("SELECT ")
         names = ", ".join(quote(argument.name) for argument in routine.arguments)

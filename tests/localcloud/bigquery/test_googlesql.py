@@ -9,6 +9,7 @@ from google.api_core import exceptions
 from google.cloud import bigquery
 
 from localcloud.bigquery.base.schema import marked_name, plain_name, unique_names
+from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.names import unnest_paths
 from localcloud.bigquery.sql.reading.statement import read_statement
 from localcloud.bigquery.sql.structs.fields import name_fields
@@ -277,7 +278,9 @@ def test_merge_inserts_whole_rows(world: BigQueryWorld, dataset: str) -> None:
     ],
 )
 def test_fields_have_the_names_of_their_columns(sql: str, expected: str) -> None:
-    assert name_fields(sql) == expected
+    draft = Draft(sql)
+    name_fields(draft)
+    assert draft.text == expected
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,10 @@ from localcloud.bigquery.queries.definitions.materialized_views import plain_mat
 from localcloud.bigquery.queries.definitions.table_options import without_options
 from localcloud.bigquery.queries.definitions.table_types import check_target
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.statement import VIEW_TYPES, Statement, TableName, read_statement
 from localcloud.bigquery.sql.structs.positions import query_by_position
-from localcloud.bigquery.sql.structs.value_tables import expanded, unnamed, value_of, with_columns
+from localcloud.bigquery.sql.structs.value_tables import expanded, name_columns, unnamed, value_of
 from localcloud.bigquery.sql.tables.column_types import column_types
 from localcloud.bigquery.sql.tables.lengths import declared_settings
 from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, partitioning_of
@@ -132,7 +133,9 @@ def _with_columns_of_rows(statement: Statement, statements: Statements) -> State
     if statement.tree is None or not any(select.args.get("kind") for select in statement.tree.find_all(exp.Select)):
         return statement
     types = column_types(statement.sql, project_id=statements.project, catalog=statements.context.catalog)
-    return read_statement(with_columns(statement.sql, types), project=statements.project)
+    draft = Draft(statement.sql, types)
+    name_columns(draft)
+    return read_statement(draft.text, project=statements.project)
 
 
 def _with_columns_of_value(statement: Statement, select: exp.Select, statements: Statements) -> Statement:

@@ -17,6 +17,7 @@ from sqlglot.dialects.bigquery import BigQuery
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.errors.syntax import STATEMENTS
 from localcloud.bigquery.sql.reading.called import calls
+from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.googlesql import CLAUSES, FUNCTIONS, TABLE_FUNCTIONS, TYPES
 from localcloud.bigquery.sql.reading.tokens import Token, position, readable_tokens, syntax_error, tokens
 
@@ -51,25 +52,21 @@ _BEFORE_A_DEFINITION = (
 _BEFORE_A_TYPE = ("CAST", "SAFE_CAST", "CREATE", "ALTER", "DECLARE", "STRUCT", "ARRAY")
 
 
-def reject_duckdb_only(sql: str) -> None:
+def reject_duckdb_only(draft: Draft) -> None:
     """Reject a statement that uses something that BigQuery does not have.
 
     Args:
-        sql: One statement before its translation. It may contain functions that the rewriting of ours and bqemulator's
+        draft: One statement before its translation. It may contain functions that the rewriting of ours and bqemulator's
             brought in.
 
     Raises:
         QueryError: The statement, a function or a table is not BigQuery's.
     """
+    sql = draft.text
     found = readable_tokens(sql)
     _reject_statement(sql, found)
-    try:
-        trees = sqlglot.parse(sql, read="bigquery")
-    except sqlglot.errors.SqlglotError:
-        trees = []
-    for tree in trees:
-        if tree is not None:
-            _reject_sources(sql, tree)
+    if draft.tree is not None:
+        _reject_sources(sql, draft.tree)
     _reject_functions(sql, found, _GENERATED)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.reading.tokens import parsed
+from localcloud.bigquery.sql.reading.draft import Draft
 
 _MAY_CONCERN = re.compile(r"\bMERGE\b|\bUPDATE\b.*\bFROM\b", re.IGNORECASE | re.DOTALL)
 _SEVERAL = "UPDATE/MERGE must match at most one source row for each target row"
@@ -24,26 +24,21 @@ _ROW_ID = "rowid"
 _TARGET, _VALUE, _PAIRS = "_target_row", "_value_", "_pairs"
 
 
-def with_single_matches(sql: str, schema: Mapping[str, Any] | None) -> str:
-    """Return one statement of GoogleSQL in a form that fails if it matches several source rows for one target row.
-
-    Args:
-        sql: The statement.
-        schema: The types of the columns of its tables, by the names of the tables; or None.
+def require_single_matches(draft: Draft) -> None:
+    """Let a statement of GoogleSQL fail if it matches several source rows for one target row.
 
     Raises:
         QueryError: The target has a column with the name of DuckDB's row id.
     """
-    tree = parsed(sql) if _MAY_CONCERN.search(sql) is not None else None
+    tree = draft.tree if _MAY_CONCERN.search(draft.text) is not None else None
     if isinstance(tree, exp.Merge) and _matched(tree):
-        _check_columns(tree.this, schema)
+        _check_columns(tree.this, draft.schema)
         _pair_merge(tree)
+        draft.changed(tree)
     elif isinstance(tree, exp.Update) and tree.args.get("from_") is not None:
-        _check_columns(tree.this, schema)
+        _check_columns(tree.this, draft.schema)
         _pair_update(tree)
-    else:
-        return sql
-    return tree.sql(dialect="bigquery")
+        draft.changed(tree)
 
 
 def _check_columns(target: exp.Expr, schema: Mapping[str, Any] | None) -> None:

@@ -6,7 +6,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -14,8 +14,9 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.errors.coercions import not_comparable
-from localcloud.bigquery.sql.reading.tokens import parsed, position, tokens
-from localcloud.bigquery.sql.reading.types import columns_of, mark_types, whole_type_of
+from localcloud.bigquery.sql.reading.draft import Draft
+from localcloud.bigquery.sql.reading.tokens import position, tokens
+from localcloud.bigquery.sql.reading.types import columns_of, whole_type_of
 
 _COMPARISONS = {exp.EQ: "=", exp.NEQ: "!=", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<="}
 _CONDITIONS = {exp.Where: "WHERE clause", exp.Having: "HAVING clause", exp.Qualify: "QUALIFY clause"}
@@ -57,32 +58,21 @@ _CASTS = {
     "TIME": frozenset(),
     "TIMESTAMP": _TIMES | {"TIME"},
 }
-_MARKED: tuple[Any, ...] = (
-    *_COMPARISONS,
-    *_CONDITIONS,
-    *_CONNECTORS,
-    *_ALIKE,
-    *_FIRST_ARGUMENTS,
-    exp.Select,
-)
-_MARKED += (exp.Array, exp.Between, exp.Case, exp.Cast, exp.If, exp.In, exp.Join, exp.TryCast)
+_CHECKED: tuple[Any, ...] = (*_COMPARISONS, *_CONDITIONS, *_CONNECTORS, *_ALIKE, *_FIRST_ARGUMENTS)
+_CHECKED += (exp.Array, exp.Between, exp.Case, exp.Cast, exp.If, exp.In, exp.Join, exp.SetOperation, exp.TryCast)
 
 
-def reject_wrong_types(sql: str, schema: Mapping[str, Any] | None) -> None:
+def reject_wrong_types(draft: Draft) -> None:
     """Reject a statement of GoogleSQL with operands or arguments of types that do not go together.
-
-    Args:
-        sql: The statement.
-        schema: The types of the columns of its tables.
 
     Raises:
         QueryError: An operator, a function, a clause or a cast has a value of a wrong type.
     """
-    tree = parsed(sql)
-    if tree is None or not mark_types(tree, schema, _MARKED):
+    checked = list(draft.tree.find_all(*_CHECKED)) if draft.tree is not None else []
+    if not checked or not draft.mark_types():
         return
-    for node in tree.walk():
-        message = _comparison(node, sql) or _problem(node)
+    for node in checked:
+        message = _comparison(node, draft.text) or _problem(node)
         if message is not None:
             raise QueryError(message, location="query")
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.reading.tokens import parsed
+from localcloud.bigquery.sql.reading.draft import Draft
 
 _MAY_CONCERN = re.compile(
     r"\b(?:(?:UN)?PIVOT|QUALIFY|MOD|DIV|GENERATE_ARRAY|IGNORE\s+NULLS|(?:UNION|EXCEPT|INTERSECT)\s+(?:ALL|DISTINCT)|STRUCT\s*\()|[<>]\s*=?\s*[-\d.]|\d\s*<|(?:SELECT|[,\[(])\s*\(",
     re.IGNORECASE,
 )
+_ORDERS: tuple[type[exp.Expr], ...] = (exp.GT, exp.GTE, exp.LT, exp.LTE)
 
 MACROS: tuple[str, ...] = (
     # DuckDB takes NaN for the largest number. The type is known when the statement is planned, so the test costs nothing.
@@ -30,13 +31,11 @@ MACROS: tuple[str, ...] = (
 """The DuckDB macros that the rewritten SQL calls."""
 
 
-def adjusted(sql: str) -> str:
-    """Return one statement of GoogleSQL in a form whose meaning DuckDB keeps."""
-    if _MAY_CONCERN.search(sql) is None:
-        return sql
-    tree = parsed(sql)
+def adjust(draft: Draft) -> None:
+    """Give one statement of GoogleSQL a form whose meaning DuckDB keeps."""
+    tree = draft.tree if _MAY_CONCERN.search(draft.text) is not None else None
     if tree is None:
-        return sql
+        return
     changed = isinstance(tree, exp.Query) and _name_positions(tree)
     for united in list(tree.find_all(exp.SetOperation)):
         if (ordered := _ordered(united)) is not None:
@@ -45,7 +44,9 @@ def adjusted(sql: str) -> str:
     for kinds, rewrite in _RULES:
         for node in reversed(list(tree.find_all(*kinds))):
             changed = rewrite(node) or changed
-    return tree.sql(dialect="bigquery") if changed else sql
+    compared = [_compare(node) for node in reversed(list(tree.find_all(*_ORDERS)))]
+    if changed or any(compared):
+        draft.changed(tree, keeps_types=not changed)
 
 
 def _name_positions(tree: exp.Expr) -> bool:
@@ -296,5 +297,4 @@ _RULES: tuple[tuple[tuple[type[exp.Expr], ...], Callable[[exp.Expr], bool]], ...
     ((exp.IgnoreNulls,), _ignore_nulls),
     ((exp.GenerateSeries,), _count_in_floats),
     ((exp.Mod, exp.IntDiv), _check_divisor),
-    ((exp.GT, exp.GTE, exp.LT, exp.LTE), _compare),
 )

@@ -9,15 +9,14 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules#s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.nodes import call, columns_of
-from localcloud.bigquery.sql.reading.tokens import parsed
-from localcloud.bigquery.sql.reading.types import mark_types, type_of
+from localcloud.bigquery.sql.reading.draft import Draft
+from localcloud.bigquery.sql.reading.types import type_of
 
 # A number of at most 9 digits before the point, with fewer digits behind it. DuckDB computes with 64 bits here.
 _SHORT = "CAST(TRY_CAST({} AS DECIMAL(18, 9)) AS DECIMAL(18, {}))"
@@ -47,31 +46,29 @@ _NUMBERS = re.compile(r"\b(?:FLOAT64|NUMERIC|DECIMAL|SUM|AVG)\b|\d\.\d|\d[eE][+-
 _CALCULATES = re.compile(r"[-+*/]|\b(?:SUM|AVG)\b|\d{19}", re.IGNORECASE)
 
 
-def with_arithmetic(sql: str, schema: Mapping[str, Any] | None) -> str:
-    """Return one statement of GoogleSQL whose numbers DuckDB computes with as GoogleSQL does.
-
-    Args:
-        sql: The statement.
-        schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
+def check_arithmetic(draft: Draft) -> None:
+    """Let DuckDB compute with the numbers of one statement of GoogleSQL as GoogleSQL does.
 
     Raises:
         QueryError: The literal of an integer is too large.
     """
-    if _CALCULATES.search(sql) is None:
-        return sql
-    if _NUMBERS.search(sql) is None and not columns_of(schema, _FLOATS | _NUMERICS):
-        return sql
-    tree = parsed(sql)
+    if _CALCULATES.search(draft.text) is None:
+        return
+    if _NUMBERS.search(draft.text) is None and not columns_of(draft.schema, _FLOATS | _NUMERICS):
+        return
+    tree = draft.tree
     if tree is None:
-        return sql
+        return
     changed = _check_integers(tree)
-    if mark_types(tree, schema, (*_OPERATORS, exp.Sum, exp.Avg)):
-        for node in reversed(list(tree.find_all(*_OPERATORS, exp.Sum, exp.Avg))):
+    nodes = list(tree.find_all(*_OPERATORS, exp.Sum, exp.Avg))
+    if nodes and draft.mark_types():
+        for node in reversed(nodes):
             replacement = _replacement(node)
             if replacement is not None:
                 (_window(node) or node).replace(replacement)
                 changed = True
-    return tree.sql(dialect="bigquery") if changed else sql
+    if changed:
+        draft.changed(tree, keeps_types=True)
 
 
 def _check_integers(tree: exp.Expr) -> bool:

@@ -11,13 +11,13 @@ Only floating point numbers can be NaN, so that statements without them stay as 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from sqlglot import exp
 
 from localcloud.bigquery.sql.functions.nodes import columns_of
-from localcloud.bigquery.sql.reading.tokens import parsed
+from localcloud.bigquery.sql.reading.draft import Draft
+from localcloud.bigquery.sql.reading.types import keep_type
 
 # The place of NULL and NaN before or after the numbers: NULLs first when ascending, or last.
 _RANKS = {"_nan_rank": (0, 1, 2), "_nan_rank_nulls_last": (2, 0, 1)}
@@ -41,21 +41,12 @@ _FLOATS = frozenset({"FLOAT64", "FLOAT", "DOUBLE"})
 _IEEE_DIVIDE = "IEEE_DIVIDE"
 
 
-def with_nan(sql: str, schema: Mapping[str, Any] | None) -> str:
-    """Return one statement of GoogleSQL in a form in which DuckDB treats NaN as GoogleSQL does.
-
-    Args:
-        sql: The statement.
-        schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
-    """
-    floats = set(columns_of(schema, _FLOATS))
-    if not floats and _NAMES_FLOATS.search(sql) is None:
-        return sql
-    tree = parsed(sql)
-    if tree is None:
-        return sql
-    change = _Change(tree, floats)
-    return tree.sql(dialect="bigquery") if change.run() else sql
+def treat_nan(draft: Draft) -> None:
+    """Give one statement of GoogleSQL a form in which DuckDB treats NaN as GoogleSQL does."""
+    floats = set(columns_of(draft.schema, _FLOATS))
+    tree = draft.tree if floats or _NAMES_FLOATS.search(draft.text) is not None else None
+    if tree is not None and _Change(tree, floats).run():
+        draft.changed(tree, keeps_types=True)
 
 
 class _Change:
@@ -125,7 +116,7 @@ class _Change:
         return False
 
     def _replace(self, node: exp.Expr, replacement: exp.Expr) -> None:
-        node.replace(replacement)
+        node.replace(keep_type(node, replacement))
         self._changed = True
 
     # Values

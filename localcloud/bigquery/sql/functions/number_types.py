@@ -8,19 +8,16 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules#s
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from sqlglot import exp
 
 from localcloud.bigquery.sql.functions.nodes import columns_of
-from localcloud.bigquery.sql.reading.tokens import parsed
-from localcloud.bigquery.sql.reading.types import mark_types, type_of
+from localcloud.bigquery.sql.reading.draft import Draft
+from localcloud.bigquery.sql.reading.types import keep_type, type_of
 
 _CHOICES: tuple[type[exp.Expr], ...] = (exp.Array, exp.Case, exp.Coalesce, exp.Greatest, exp.If, exp.Least, exp.Nullif)
 _QUOTIENTS: tuple[type[exp.Expr], ...] = (exp.Div, exp.SafeDivide)
 _ROUNDED: tuple[type[exp.Expr], ...] = (exp.Round, exp.Trunc)
-_PARTS: tuple[type[exp.Expr], ...] = (exp.Add, exp.Sub, exp.Mul, exp.Neg, exp.Paren)
 _KINDS: tuple[type[exp.Expr], ...] = (*_CHOICES, *_QUOTIENTS, *_ROUNDED, exp.SafeMultiply)
 _INTEGERS = frozenset({exp.DType.BIGINT, exp.DType.INT})
 _DECIMALS = frozenset({exp.DType.DECIMAL, exp.DType.BIGDECIMAL})
@@ -29,22 +26,18 @@ _COLUMNS = frozenset({"NUMERIC", "BIGNUMERIC"})
 _MAY_CONCERN = re.compile(r"NUMERIC|DECIMAL|\b(?:ROUND|TRUNC)\s*\(", re.IGNORECASE)
 
 
-def with_number_types(sql: str, schema: Mapping[str, Any] | None) -> str:
-    """Return one statement of GoogleSQL whose numbers have GoogleSQL's types in DuckDB.
-
-    Args:
-        sql: The statement.
-        schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
-    """
-    if _MAY_CONCERN.search(sql) is None and not columns_of(schema, _COLUMNS):
-        return sql
-    tree = parsed(sql)
-    if tree is None or not mark_types(tree, schema, (*_KINDS, *_PARTS)):
-        return sql
+def widen_numbers(draft: Draft) -> None:
+    """Give the numbers of one statement of GoogleSQL the types in DuckDB that they have in GoogleSQL."""
+    if _MAY_CONCERN.search(draft.text) is None and not columns_of(draft.schema, _COLUMNS):
+        return
+    tree = draft.tree
+    if tree is None or tree.find(*_KINDS) is None or not draft.mark_types():
+        return
     changed = False
     for node in reversed(list(tree.find_all(*_KINDS))):
         changed = _change(node) or changed
-    return tree.sql(dialect="bigquery") if changed else sql
+    if changed:
+        draft.changed(tree)
 
 
 def _change(node: exp.Expr) -> bool:
@@ -130,6 +123,5 @@ def _cast(value: exp.Expr, kind: str) -> bool:
 
 def _cast_result(node: exp.Expr, kind: str, *, safe: bool = False) -> bool:
     cast = (exp.TryCast if safe else exp.Cast)(this=node.copy(), to=exp.DataType.build(kind, dialect="bigquery"))
-    cast.meta.update(node.meta)  # its type
-    node.replace(cast)
+    node.replace(keep_type(node, cast))
     return True

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from sqlglot import exp
 
@@ -32,7 +30,8 @@ from localcloud.bigquery.sql.functions.json import values as json_values
 from localcloud.bigquery.sql.functions.nodes import Rule, call, columns_of
 from localcloud.bigquery.sql.functions.times import dates, zones
 from localcloud.bigquery.sql.functions.times import texts as time_texts
-from localcloud.bigquery.sql.reading.tokens import parsed, readable_tokens
+from localcloud.bigquery.sql.reading.draft import Draft
+from localcloud.bigquery.sql.reading.tokens import readable_tokens
 
 _MODULES = (
     arrays,
@@ -69,23 +68,19 @@ _MAY_CONCERN = re.compile(
 )
 
 
-def with_functions(sql: str, schema: Mapping[str, Any] | None = None) -> str:
-    """Return one statement of GoogleSQL that calls macros in place of functions whose results differ in DuckDB.
-
-    Args:
-        sql: The statement.
-        schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
+def call_macros(draft: Draft) -> None:
+    """Call macros in place of the functions of one statement of GoogleSQL whose results differ in DuckDB.
 
     Raises:
         QueryError: A function does not support one of its arguments.
     """
-    if _MAY_CONCERN.search(sql) is None:
-        return sql
-    _reject_formats(sql)
-    tree = parsed(sql)
+    if _MAY_CONCERN.search(draft.text) is None:
+        return
+    _reject_formats(draft.text)
+    tree = draft.tree
     if tree is None:
-        return sql
-    byte_strings.mark_columns(tree, columns_of(schema, _BYTES))
+        return
+    byte_strings.mark_columns(tree, columns_of(draft.schema, _BYTES))
     changed = False
     for node in reversed(list(tree.walk())):
         replacement = _replacement(node)
@@ -94,7 +89,8 @@ def with_functions(sql: str, schema: Mapping[str, Any] | None = None) -> str:
         changed = True
         if replacement is not node:
             node.replace(replacement)
-    return tree.sql(dialect="bigquery") if changed else sql
+    if changed:
+        draft.changed(tree)
 
 
 def _reject_formats(sql: str) -> None:

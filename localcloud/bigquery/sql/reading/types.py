@@ -3,49 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlglot import exp
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
-_TYPED, _COLUMNS = "typed_as", "columns"
+_MARK = "typed_as"
 
 
-def mark_types(
-    tree: exp.Expr, schema: Mapping[str, Any] | None, kinds: tuple[type[exp.Expr], ...], dialect: str = "bigquery"
-) -> bool:
-    """Mark the nodes of some kinds, and their operands, with their types, which ``type_of`` returns.
+@dataclass(frozen=True)
+class _Mark:
+    """The type of a part, and the columns of a query. Copies of the part share it."""
+
+    kind: exp.DataType | None = None
+    columns: list[exp.Expr] | None = None
+
+    def __deepcopy__(self, memo: object) -> _Mark:
+        return self
+
+
+def mark_types(tree: exp.Expr, schema: Mapping[str, Any] | None, dialect: str = "bigquery") -> bool:
+    """Mark the parts of a statement with their types, which ``type_of`` returns.
 
     Nothing else changes: the resolver of sqlglot, which changes names, gets a copy.
 
     Args:
         tree: The statement.
         schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
-        kinds: The kinds of nodes.
         dialect: The dialect of the statement; the types of the columns are those of GoogleSQL.
 
     Returns:
         Whether any type is known.
     """
-    found_nodes = (each for node in tree.find_all(*kinds) for each in (node, *node.iter_expressions()))
-    marked = list({id(each): each for each in found_nodes if not isinstance(each, exp.Identifier)}.values())
-    if not marked:
-        return False
-    for place, node in enumerate(marked):
-        _lasting(node).meta[_TYPED] = place
-    found: dict[Any, exp.DataType] = {}
+    marked = [node for node in tree.walk() if not isinstance(node, exp.Identifier)]
+    for number, node in enumerate(marked):
+        _lasting(node).meta[_MARK] = number
+    kinds: dict[Any, exp.DataType] = {}
     columns: dict[Any, list[exp.Expr]] = {}
     for each in _resolved(tree, _types(schema or {}), dialect):
+        place = each.meta.get(_MARK)
+        if place is None:
+            continue
         kind = (each.parent or each).type if isinstance(each, exp.Identifier) else each.type
-        if _TYPED in each.meta and isinstance(each, exp.Select):
-            columns[each.meta[_TYPED]] = each.expressions
-        if _TYPED in each.meta and kind is not None and isinstance(kind.this, exp.DType):
-            found[each.meta[_TYPED]] = kind
-    for node in marked:
-        place = _lasting(node).meta[_TYPED]
-        node.meta[_TYPED], node.meta[_COLUMNS] = found.get(place), columns.get(place)
-    return bool(found)
+        if isinstance(each, exp.Select):
+            columns[place] = each.expressions
+        if kind is not None and isinstance(kind.this, exp.DType):
+            kinds[place] = kind
+    for number, node in enumerate(marked):
+        _lasting(node).meta.pop(_MARK, None)
+        node.meta.pop(_MARK, None)
+        if number in kinds or number in columns:
+            node.meta[_MARK] = _Mark(kinds.get(number), columns.get(number))
+    return bool(kinds)
+
+
+def keep_type(node: exp.Expr, replacement: exp.Expr) -> exp.Expr:
+    """Return the replacement of a part, marked with the type of the part."""
+    if (mark := node.meta.get(_MARK)) is not None:
+        replacement.meta[_MARK] = mark
+    return replacement
 
 
 def type_of(node: exp.Expr | None) -> exp.DType | None:
@@ -56,8 +74,8 @@ def type_of(node: exp.Expr | None) -> exp.DType | None:
 
 def whole_type_of(node: exp.Expr | None) -> exp.DataType | None:
     """Return the type with which ``mark_types`` has marked a node, with its fields or its elements; or None."""
-    kind = node.meta.get(_TYPED) if node is not None else None
-    return kind if isinstance(kind, exp.DataType) else None
+    mark = node.meta.get(_MARK) if node is not None else None
+    return mark.kind if isinstance(mark, _Mark) else None
 
 
 def _resolved(tree: exp.Expr, schema: dict[str, Any], dialect: str) -> Iterator[exp.Expr]:
@@ -78,13 +96,14 @@ def columns_of(query: exp.Select) -> list[exp.Column] | None:
     Returns:
         Columns with the type that ``whole_type_of`` returns; None if a column is not known.
     """
-    found = query.meta.get(_COLUMNS) or []
+    mark = query.meta.get(_MARK)
+    found = mark.columns if isinstance(mark, _Mark) else None
     if not found or any(each.is_star or not each.alias_or_name for each in found):
         return None
     columns = []
     for each in found:
         column = exp.column(exp.to_identifier(each.alias_or_name, quoted=True))
-        column.meta[_TYPED] = each.type
+        column.meta[_MARK] = _Mark(each.type)
         columns.append(column)
     return columns
 

@@ -9,15 +9,14 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#set_o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.nodes import call
-from localcloud.bigquery.sql.reading.tokens import parsed
-from localcloud.bigquery.sql.reading.types import columns_of, mark_types, whole_type_of
+from localcloud.bigquery.sql.reading.draft import Draft
+from localcloud.bigquery.sql.reading.types import columns_of, whole_type_of
 from localcloud.bigquery.sql.structs.equality import compare_fields
 from localcloud.bigquery.sql.structs.positions import by_position, fields_of, has_struct, target_of
 
@@ -48,20 +47,17 @@ MACROS = ("CREATE OR REPLACE MACRO _one_value(x) AS list_extract(list_value(x), 
 """The DuckDB macro that hides a STRUCT from DuckDB, which reads ``row(a, b) IN (SELECT ...)`` as two columns."""
 
 
-def with_alternatives(sql: str, schema: Mapping[str, Any] | None) -> str:
-    """Return one statement of GoogleSQL in which STRUCTs correspond by position.
-
-    Args:
-        sql: The statement.
-        schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
+def unite_alternatives(draft: Draft) -> None:
+    """Let the STRUCTs of a statement of GoogleSQL correspond by position.
 
     Raises:
         QueryError: An operator does not compare STRUCTs.
     """
-    tree = parsed(sql) if _MAY_CONCERN.search(sql) is not None or _MAY_CONCERN.search(str(schema)) else None
+    may_concern = _MAY_CONCERN.search(draft.text) is not None or _MAY_CONCERN.search(str(draft.schema)) is not None
+    tree = draft.tree if may_concern else None
     if tree is None or tree.find(*_COMPARISONS, *_CHOICES, *_SORTS, exp.Cast) is None:
-        return sql
-    mark_types(tree, schema, (*_COMPARISONS, *_CHOICES, *_SORTS, exp.Cast, exp.Select))
+        return
+    draft.mark_types()
     _reject_sorts(tree)
     changed = False
     for node in reversed(list(tree.find_all(*_COMPARISONS, exp.Case))):
@@ -72,7 +68,8 @@ def with_alternatives(sql: str, schema: Mapping[str, Any] | None) -> str:
             changed = _unite(values) or changed
     for cast in reversed(list(tree.find_all(exp.Cast))):
         changed = _convert(cast) or changed
-    return tree.sql(dialect="bigquery") if changed else sql
+    if changed:
+        draft.changed(tree)
 
 
 def _reject_sorts(tree: exp.Expr) -> None:

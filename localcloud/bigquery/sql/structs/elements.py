@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.reading.tokens import parsed
+from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.structs.shapes import Shape, Shapes, TableShape
 
 # The names of an element and of a position without an alias. BigQuery calls the column of such an element ``f0_``.
@@ -19,19 +19,19 @@ MACROS = ("CREATE OR REPLACE MACRO _elements(a) AS a",)
 """The DuckDB macro that hides a literal from sqlglot, which makes columns of its fields. DuckDB takes no offset with them."""
 
 
-def with_elements(sql: str, table_shape: TableShape, parameters: Mapping[str, Shape] | None = None) -> str:
-    """Return one statement of GoogleSQL whose UNNESTs mean the same in DuckDB.
+def rewrite_elements(
+    draft: Draft, table_shape: TableShape = lambda _: None, parameters: Mapping[str, Shape] | None = None
+) -> None:
+    """Rewrite the UNNESTs of a statement of GoogleSQL, so that they mean the same in DuckDB.
 
     Args:
-        sql: The statement.
-        table_shape: Returns the columns of a table.
+        draft: The statement.
+        table_shape: Returns the columns of a table, or None if they are not known.
         parameters: The parameters of the function whose body it is, by names in lower case.
     """
-    if "UNNEST" not in sql.upper():
-        return sql
-    tree = parsed(sql)
+    tree = draft.tree if "UNNEST" in draft.text.upper() else None
     if tree is None:
-        return sql
+        return
     changed = _name_fields_of_tuples(tree)
     shapes = Shapes(table_shape, parameters)
     found = [(node, shapes.of_element(node)) for node in tree.find_all(exp.Unnest) if _is_source(node)]
@@ -49,7 +49,8 @@ def with_elements(sql: str, table_shape: TableShape, parameters: Mapping[str, Sh
         ):
             node.set("alias", exp.TableAlias(columns=[exp.to_identifier(_UNNAMED, quoted=True)]))
             changed = True
-    return tree.sql(dialect="bigquery") if changed else sql
+    if changed:
+        draft.changed(tree)
 
 
 def _name_fields_of_tuples(tree: exp.Expr) -> bool:

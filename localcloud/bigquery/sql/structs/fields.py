@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.tokens import Token, bracket_pairs, readable_tokens
 
 _MAY_CONCERN = re.compile(r"\bSTRUCT\s*[(<]", re.IGNORECASE)
@@ -30,10 +31,11 @@ class _Field:
     explicit: bool
 
 
-def name_fields(sql: str) -> str:
-    """Return GoogleSQL whose STRUCTs have the names of their fields."""
+def name_fields(draft: Draft) -> None:
+    """Give the STRUCTs of GoogleSQL the names of their fields."""
+    sql = draft.text
     if _MAY_CONCERN.search(sql) is None:
-        return sql
+        return
     found = readable_tokens(sql)
     pairs = bracket_pairs(found)
     by_position = bool(found) and found[0].text.upper() in _BY_POSITION
@@ -50,7 +52,8 @@ def name_fields(sql: str) -> str:
             _name_struct(_fields(found, pairs, index + 1), found, edits)
     for offset in sorted(edits, reverse=True):
         sql = sql[:offset] + edits[offset] + sql[offset:]
-    return sql
+    if edits:
+        draft.text = sql
 
 
 def _name_type(found: tuple[Token, ...], opening: int, edits: dict[int, str]) -> None:

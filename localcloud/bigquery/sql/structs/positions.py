@@ -10,7 +10,7 @@ from functools import partial
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.reading.tokens import parsed
+from localcloud.bigquery.sql.reading.draft import Draft
 
 # The call that stands for a coercion until the translation, with the type of the target as a text.
 COERCION = "_by_position"
@@ -70,16 +70,16 @@ def change_columns(query: exp.Expr, changes: Sequence[Callable[[exp.Expr], exp.E
     return True
 
 
-def with_positions(sql: str) -> str:
-    """Return one statement of GoogleSQL in which DuckDB's functions carry out the coercions."""
-    tree = parsed(sql) if COERCION in sql else None
+def carry_out_coercions(draft: Draft) -> None:
+    """Put DuckDB's functions in place of the coercions of a statement of GoogleSQL."""
+    tree = draft.tree if COERCION in draft.text else None
     if tree is None:
-        return sql
+        return
     calls = [each for each in tree.find_all(exp.Anonymous) if each.name == COERCION]
     for call in reversed(calls):
         value, kind = call.expressions
         call.replace(coerced_by_position(value, exp.DataType.build(kind.name, dialect="bigquery")))
-    return tree.sql(dialect="bigquery")
+    draft.changed(tree)
 
 
 def coerced_by_position(value: exp.Expr, target: exp.DataType) -> exp.Expr:

@@ -7,6 +7,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/operators#array_su
 
 from __future__ import annotations
 
+from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.names import RESERVED
 from localcloud.bigquery.sql.reading.tokens import Token, bracket_pairs, readable_tokens
 
@@ -42,10 +43,11 @@ MACROS: tuple[str, ...] = tuple(
 )
 
 
-def call_subscripts(sql: str) -> str:
-    """Return GoogleSQL with calls of ``MACROS`` in place of its subscripts; string keys of JSON do not change."""
+def call_subscripts(draft: Draft) -> None:
+    """Call ``MACROS`` in place of the subscripts of GoogleSQL; string keys of JSON do not change."""
+    sql = draft.text
     if "[" not in sql:
-        return sql
+        return
     found = readable_tokens(sql)
     pairs = bracket_pairs(found)
     edits: list[tuple[int, int, str]] = []
@@ -76,7 +78,7 @@ def call_subscripts(sql: str) -> str:
     for start, end, text in sorted(edits, key=lambda edit: edit[0]):
         pieces += [sql[at:start], text]
         at = end
-    return "".join([*pieces, sql[at:]])
+    draft.text = "".join([*pieces, sql[at:]])
 
 
 def _is_operand(found: tuple[Token, ...], index: int) -> bool:

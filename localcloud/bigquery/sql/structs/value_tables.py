@@ -7,36 +7,31 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#value
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.reading.tokens import parsed
-from localcloud.bigquery.sql.reading.types import mark_types, type_of
+from localcloud.bigquery.sql.reading.draft import Draft
+from localcloud.bigquery.sql.reading.types import type_of
 
 _MAY_CONCERN = re.compile(r"\bSELECT\s+(?:ALL\s+|DISTINCT\s+)?AS\s+(?:STRUCT|VALUE)\b", re.IGNORECASE)
 _VALUE = "_value"
 
 
-def with_columns(sql: str, schema: Mapping[str, Any] | None = None) -> str:
-    """Return one statement of GoogleSQL whose value tables have columns.
+def name_columns(draft: Draft) -> None:
+    """Give the value tables of a statement of GoogleSQL columns.
 
     A query AS VALUE whose own rows the client gets is left as it is, unless it shows the fields: its value may be of any type.
-
-    Args:
-        sql: The statement.
-        schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
     """
-    tree = parsed(sql) if _MAY_CONCERN.search(sql) is not None else None
+    tree = draft.tree if _MAY_CONCERN.search(draft.text) is not None else None
     if tree is None:
-        return sql
+        return
     changed = False
-    mark_types(tree, schema, (exp.Select,))
+    draft.mark_types()
     for select in reversed(list(tree.find_all(exp.Select))):
         if select.args.get("kind") and _is_table(select):
             changed = _show_fields(select) or changed
-    return tree.sql(dialect="bigquery") if changed else sql
+    if changed:
+        draft.changed(tree)
 
 
 def value_of(tree: exp.Expr | None) -> exp.Expr | None:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.reading.tokens import parsed
+from localcloud.bigquery.sql.reading.draft import Draft
 
 _MAY_CONCERN = re.compile(
     r"\b(?:STRING|BYTES)\s*\(\s*\d|\bENFORCED\b|\b(?:PRIMARY|FOREIGN)\s+KEY\b|\bSTRUCT\s*<.*\b(?:NOT\s+NULL|OPTIONS)\b",
@@ -33,13 +33,11 @@ MACROS: tuple[str, ...] = tuple(
 """The DuckDB macros that the rewritten SQL calls."""
 
 
-def checked_lengths(sql: str) -> str:
-    """Return one statement of GoogleSQL without keys, and with checks in place of the lengths of types."""
-    if _MAY_CONCERN.search(sql) is None:
-        return sql
-    tree = parsed(sql)
+def check_lengths(draft: Draft) -> None:
+    """Remove the keys of a statement of GoogleSQL, and put checks in place of the lengths of types."""
+    tree = draft.tree if _MAY_CONCERN.search(draft.text) is not None else None
     if tree is None:
-        return sql
+        return
     for cast in list(tree.find_all(exp.Cast)):
         most = _most(cast.to)
         if most is not None:
@@ -51,7 +49,7 @@ def checked_lengths(sql: str) -> str:
     schema = tree.this if isinstance(tree, exp.Create) else None
     if isinstance(schema, exp.Schema):
         schema.set("expressions", [each for each in schema.expressions if not isinstance(each, _KEYS)])
-    return tree.sql(dialect="bigquery")
+    draft.changed(tree)
 
 
 def _most(kind: exp.DataType | None) -> exp.Expr | None:

@@ -15,6 +15,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.json.parsing import OTHERWISE_WRITTEN, RAW
 from localcloud.bigquery.sql.reading.called import Called, calls
+from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.tokens import Token, readable_tokens
 
 _MACROS = {
@@ -53,14 +54,15 @@ JSON_MACROS: tuple[str, ...] = (
 )
 
 
-def call_json_macros(sql: str) -> str:
-    """Return GoogleSQL that calls ``JSON_MACROS`` in place of the functions that read JSON.
+def call_json_macros(draft: Draft) -> None:
+    """Call ``JSON_MACROS`` in place of the functions of GoogleSQL that read JSON.
 
     Raises:
         QueryError: The literal of a path does not start with ``$``.
     """
+    sql = draft.text
     if "JSON_" not in sql.upper():
-        return sql
+        return
     found = readable_tokens(sql)
     edits: list[tuple[int, int, str]] = []
     for called in calls(found):
@@ -69,7 +71,7 @@ def call_json_macros(sql: str) -> str:
             edits += _edits(sql, found, called, name)
     for start, end, text in sorted(edits, reverse=True):
         sql = sql[:start] + text + sql[end:]
-    return sql
+    draft.text = sql
 
 
 def _edits(sql: str, found: tuple[Token, ...], called: Called, name: str) -> list[tuple[int, int, str]]:

@@ -7,7 +7,6 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/operators#datetime
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import duckdb
@@ -18,8 +17,8 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.intervals import interval_words, words_of_span
 from localcloud.bigquery.sql.errors.function_errors import FunctionError
 from localcloud.bigquery.sql.functions.nodes import call, columns_of, is_text
-from localcloud.bigquery.sql.reading.tokens import parsed
-from localcloud.bigquery.sql.reading.types import mark_types, type_of
+from localcloud.bigquery.sql.reading.draft import Draft
+from localcloud.bigquery.sql.reading.types import type_of
 
 _WORDS = "bqemu_words_of_interval"
 _MONTHS = "(datepart('year', x) * 12 + datepart('month', x))"
@@ -99,30 +98,25 @@ def _words(text: str | None, safe: bool) -> str | None:
         raise FunctionError(QueryError(str(error))) from error
 
 
-def with_intervals(sql: str, schema: Mapping[str, Any] | None) -> str:
-    """Return one statement of GoogleSQL in which DuckDB reads intervals and subtracts times as GoogleSQL does.
-
-    Args:
-        sql: The statement.
-        schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
+def rewrite_intervals(draft: Draft) -> None:
+    """Let DuckDB read the intervals of one statement of GoogleSQL, and subtract its times, as GoogleSQL does.
 
     Raises:
         QueryError: A literal is not an interval.
     """
-    subtracts = _SUBTRACTS.search(sql) is not None and (
-        _NAMES_TIMES.search(sql) is not None or bool(columns_of(schema, _TIMES))
+    subtracts = _SUBTRACTS.search(draft.text) is not None and (
+        _NAMES_TIMES.search(draft.text) is not None or bool(columns_of(draft.schema, _TIMES))
     )
-    if not subtracts and _NAMES_INTERVALS.search(sql) is None:
-        return sql
-    tree = parsed(sql)
+    tree = draft.tree if subtracts or _NAMES_INTERVALS.search(draft.text) is not None else None
     if tree is None:
-        return sql
+        return
     changed = False
-    if subtracts:
-        mark_types(tree, schema, (exp.Sub,))
+    if subtracts and tree.find(exp.Sub) is not None:
+        draft.mark_types()
     for node in reversed(list(tree.find_all(exp.Interval, exp.Cast, exp.Sub, *_JUSTIFY))):
         changed = _change(node) or changed
-    return tree.sql(dialect="bigquery") if changed else sql
+    if changed:
+        draft.changed(tree)
 
 
 def _change(node: exp.Expr) -> bool:

@@ -15,6 +15,7 @@ from bqemulator.domain.errors import InvalidQueryError, UnsupportedFeatureError
 from bqemulator.domain.result import Err, Ok, Result
 from bqemulator.sql import catalog_schema, parameters, translator
 from bqemulator.sql.rewriter import division_by_zero
+from bqemulator.sql.rewriter.create_table_schema_ctas import rewrite_create_table_schema_ctas
 from bqemulator.sql.translator import SQLTranslator
 from sqlglot import exp
 
@@ -62,6 +63,7 @@ _PASSES: tuple[Callable[[Draft], None], ...] = (
     call_subscripts,
     call_json_macros,
 )
+_CREATES = re.compile(r"\bCREATE\b", re.IGNORECASE)
 # bqemulator translates these expressions by the types of their operands.
 _TYPED = (exp.Avg, exp.Div)
 # What sqlglot and bqemulator write for NUMERIC and BIGNUMERIC without parameters, outside texts and quoted names.
@@ -160,6 +162,12 @@ def _checked_division(numerator: exp.Expr, divisor: exp.Expr) -> exp.Expr:
     return exp.Case(ifs=[exp.If(this=is_zero, true=error)], default=division)
 
 
+def _rewrite_create(sql: str) -> str:
+    """Return the SQL of a CREATE TABLE with columns and a query in bqemulator's form, which parses each statement."""
+    return rewrite_create_table_schema_ctas(sql) if _CREATES.search(sql) is not None else sql
+
+
+setattr(translator, "rewrite_create_table_schema_ctas", _rewrite_create)  # noqa: B010  # as below
 # bqemulator takes the current time for the pseudo columns.
 setattr(translator, "rewrite_partition_pseudo_columns", str)  # noqa: B010  # an import of the module, which it does not export
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from sqlglot import exp
+
 from localcloud.bigquery.base.connections import Connections, check_location, connection_name
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column, Session
@@ -16,10 +18,12 @@ from localcloud.bigquery.ml.generating.generation import DEFAULT_ENDPOINT
 from localcloud.bigquery.ml.prediction import PREDICT_OPTIONS, quoted
 from localcloud.bigquery.ml.remote import check_endpoint, model_name
 from localcloud.bigquery.ml.statements import Expression, OptionValue, parse_value, resolve_model
+from localcloud.bigquery.ml.surroundings import is_correlated
 from localcloud.bigquery.ml.vectors import SEARCH
 from localcloud.bigquery.sql.reading.tokens import Cursor, position, syntax_error
 from localcloud.gemini.models import ModelTable
 
+_UNRECOGNIZED = re.compile(r"Unrecognized name: (?P<name>\w+)(?P<place>.*)", re.DOTALL)
 _POSITION = re.compile(r" at \[(?P<line>\d+):(?P<column>\d+)\]$")
 IMPORTANCE = "ML.FEATURE_IMPORTANCE"
 TABLE_VALUED = frozenset({"ML.PREDICT", IMPORTANCE, SEARCH, *TABLE_FUNCTIONS, *EMBEDDING_FUNCTIONS})
@@ -195,7 +199,27 @@ class CallArguments:
             return self._session.describe(described)
         except QueryError as error:
             error.message = self._placed(error.message, described, query, call)
+            self._reject_correlated(call, error)
             raise
+
+    def _reject_correlated(self, call: Call, error: QueryError) -> None:
+        """Name the limit if an argument names a table, or a column of one, around the call."""
+        unknown = _UNRECOGNIZED.match(error.message)
+        if unknown is None or not is_correlated(self._sql, call.span, unknown["name"], self._columns_of):
+            return
+        raise QueryError(
+            f"Correlated arguments of {call.name} are not supported by the local BigQuery: {unknown['name']} is "
+            f"outside of the argument{unknown['place']}. Join the result of one call over all rows.",
+            reason="notImplemented",
+            location="query",
+        ) from error
+
+    def _columns_of(self, source: exp.Expr) -> list[str]:
+        try:
+            described = self._session.describe(exp.select("*").from_(source.copy()).sql(dialect="bigquery"))
+        except QueryError:
+            return []
+        return [column.name.lower() for column in described]
 
     def _placed(self, message: str, described: str, query: str, call: Call) -> str:
         """Return a message with its position in the statement, in place of that in the query of an argument."""

@@ -17,6 +17,7 @@ from localcloud.bigquery.base.session import Column
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.image_fields import DIMENSIONS, VALUES
 from localcloud.bigquery.ml.signature import ColumnType, Feature, accepts
+from localcloud.bigquery.sql.functions.nan import FLOATS
 from localcloud.bigquery.sql.reading.tokens import position
 
 _ROW, _PREDICTED = "__input", "__predicted"
@@ -66,17 +67,29 @@ class Prediction:
             function: The name of the model's DuckDB function.
             job: The number of the job, the function's first argument.
         """
-        outputs = ", ".join(
-            f"{self.alias}.{quoted(feature.name)} AS {quoted(feature.name)}" for feature in self.outputs
-        )
+        outputs = ", ".join(f"{self._output(feature)} AS {quoted(feature.name)}" for feature in self.outputs)
         given = ", ".join([str(job), *(argument.sql for argument in self.arguments)])
         kept = f"* EXCEPT ({self.alias})"
-        if any(name != result for name, result in self.passed_through):
+        if self.repeats:
             kept = ", ".join(f"{quoted(name)} AS {quoted(result)}" for name, result in self.passed_through)
         return (
             f"(SELECT {outputs}, {kept} FROM "
             f"(SELECT {function}({given}) AS {self.alias}, {_ROW}.* FROM ({self.query}) AS {_ROW}))"
         )
+
+    def _output(self, feature: Feature) -> str:
+        value = f"{self.alias}.{quoted(feature.name)}"
+        return f"{FLOATS}({value})" if feature.type == "FLOAT64" else value
+
+    @property
+    def repeats(self) -> bool:
+        """Whether two columns of the result have the same name."""
+        return any(name != result for name, result in self.passed_through)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the result's columns, as they are without regard to other columns of the same name."""
+        return [*(feature.name for feature in self.outputs), *(plain_name(name) for name, _ in self.passed_through)]
 
     @property
     def inputs(self) -> tuple[Feature, ...]:

@@ -46,6 +46,7 @@ from localcloud.bigquery.ml.prediction import (
 )
 from localcloud.bigquery.ml.preprocessing_calls import PREPROCESSING, PreprocessingCalls, whole_span
 from localcloud.bigquery.ml.streaming import open_stream, source_query
+from localcloud.bigquery.ml.surroundings import reject_ambiguous_columns
 from localcloud.bigquery.ml.vectors import (
     DEFAULT_TYPE,
     DISTANCE,
@@ -396,4 +397,7 @@ class Rewriter:
         if len(call.arguments) == 3:
             self._arguments.check_options(call, call.arguments[2], model)
         columns = self._arguments.describe(call, query)
-        return prepare_prediction(model, query, columns, sql=self.sql, offset=call.span.start), columns
+        prediction = prepare_prediction(model, query, columns, sql=self.sql, offset=call.span.start)
+        if prediction.repeats:
+            reject_ambiguous_columns(self.sql, call.span, prediction.columns)
+        return prediction, columns

@@ -61,7 +61,8 @@ class StatementChecks:
         statement = read_statement(sql, project=self._project)
         self._check_names(statement)
         if statement.tree is not None:
-            reject_ambiguous(sql, statement.tree, self._columns_of)
+            if statement.tree.find(exp.Subquery, exp.CTE) is not None:  # a table has no two columns of one name
+                reject_ambiguous(sql, statement.tree, self._columns_of)
             self._check_samples(statement.tree)
         _check_where(statement)
         if statement.target is not None and (statement.kind in DML_TYPES or statement.kind == "ALTER_TABLE"):

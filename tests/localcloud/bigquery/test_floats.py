@@ -33,6 +33,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
         ("x DESC NULLS FIRST, id", [3, 5, 1, 6, 4, 2, 7]),
         ("2, 1", [3, 2, 7, 4, 6, 1, 5]),
         ("-y, id", [3, 2, 7, 5, 1, 6, 4]),
+        ("[x][OFFSET(0)], id", [3, 2, 7, 4, 6, 1, 5]),
     ],
 )
 def test_nan_is_sorted_before_the_numbers(world: BigQueryWorld, order: str, ids: list[int]) -> None:

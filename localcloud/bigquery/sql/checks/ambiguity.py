@@ -18,9 +18,7 @@ TableColumns = Callable[[exp.Table], Iterable[str]]
 
 
 def reject_ambiguous(sql: str, tree: exp.Expr, table_columns: TableColumns) -> None:
-    """Raise ``QueryError`` if a column of a statement may be one of several columns of a subquery."""
-    if not any(True for _ in tree.find_all(exp.Subquery, exp.CTE)):
-        return
+    """Raise ``QueryError`` if a column of a statement may be one of several columns of a source."""
     for column in tree.find_all(exp.Column):
         if column.is_star or _is_alias(column):
             continue

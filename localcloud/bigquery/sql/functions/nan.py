@@ -21,6 +21,8 @@ from localcloud.bigquery.sql.reading.types import keep_type
 
 # The place of NULL and NaN before or after the numbers: NULLs first when ascending, or last.
 _RANKS = {"_nan_rank": (0, 1, 2), "_nan_rank_nulls_last": (2, 0, 1)}
+# The macro that shows that a value, such as the prediction of a model, can be NaN. It returns the value.
+FLOATS = "ml_floats"
 _FLOAT_TYPE = "typeof(x) IN ('DOUBLE', 'FLOAT')"
 
 
@@ -31,14 +33,15 @@ def _macros() -> Iterator[str]:
     for name, (null, nan, number) in _RANKS.items():
         ranks = f"CASE WHEN x IS NULL THEN {null} WHEN isnan(TRY_CAST(x AS DOUBLE)) THEN {nan} ELSE {number} END"
         yield f"CREATE OR REPLACE MACRO {name}(x) AS CASE WHEN {_FLOAT_TYPE} THEN {ranks} ELSE 0 END"
+    yield f"CREATE OR REPLACE MACRO {FLOATS}(x) AS x"
 
 
 MACROS: tuple[str, ...] = tuple(_macros())
 """The DuckDB macros that the rewritten SQL calls."""
 
-_NAMES_FLOATS = re.compile(r"\bFLOAT64\b|\bIEEE_DIVIDE\b", re.IGNORECASE)
+_NAMES_FLOATS = re.compile(rf"\bFLOAT64\b|\bIEEE_DIVIDE\b|\b{FLOATS}\b", re.IGNORECASE)
 _FLOATS = frozenset({"FLOAT64", "FLOAT", "DOUBLE"})
-_IEEE_DIVIDE = "IEEE_DIVIDE"
+_CALLS = frozenset({"IEEE_DIVIDE", FLOATS.upper()})
 
 
 def treat_nan(draft: Draft) -> None:
@@ -93,7 +96,7 @@ class _Change:
             case exp.Cast():
                 return value.to.this in (exp.DType.DOUBLE, exp.DType.FLOAT)
             case exp.Anonymous():
-                return value.name.upper() == _IEEE_DIVIDE
+                return value.name.upper() in _CALLS
             case exp.Paren() | exp.Neg() | exp.Abs() | exp.Min() | exp.Max() | exp.Sum() | exp.Avg() | exp.AnyValue():
                 return self._may_be_nan(value.this)
             case (
@@ -109,7 +112,7 @@ class _Change:
                 return any(self._may_be_nan(each) for each in value.iter_expressions())
             case exp.If() | exp.Case():
                 return any(self._may_be_nan(each) for each in value.walk() if isinstance(each, (exp.Column, exp.Cast)))
-            case exp.Subquery() | exp.Window():
+            case exp.Bracket() | exp.Subquery() | exp.Window():
                 return self._may_be_nan(value.this)
             case exp.Select():
                 return len(value.expressions) == 1 and self._may_be_nan(value.expressions[0].unalias())

@@ -24,7 +24,7 @@ from localcloud.bigquery.base.schema import (
     field_of,
     quote,
 )
-from localcloud.bigquery.job.jobs import Job, JobKey
+from localcloud.bigquery.job.jobs import Job, JobKey, milliseconds
 from localcloud.bigquery.ml.prediction import string_literal
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.definitions.keys import check_keys
@@ -138,6 +138,7 @@ class TableMethods:
     def insert_table(self, call: Call, names: dict[str, str]) -> Response:
         """Create a table or a view. Raises ``QueryError`` if it exists, or if a field is not supported."""
         body = _table_body(call)
+        self._check_expiry(body)
         table_id = (body.get("tableReference") or {}).get("tableId")
         if not table_id:
             raise QueryError("Required parameter is missing: tableReference.tableId", reason="required")
@@ -184,6 +185,7 @@ class TableMethods:
         existing = self._table(name)
         body = _table_body(call, nulls=True)
         check_etag(call, existing.etag)
+        self._check_expiry(body)
         layout = _changed_layout(name, body, existing)
         keys = Keys.of(body.get("tableConstraints") or {}, name.project)
         check_keys(keys, existing.schema_.fields, self._destinations)
@@ -313,6 +315,11 @@ class TableMethods:
         self._keep_expiry(name, body)
         self._keep_labels(call, name, body)
         return self._get(call, name) if response.status < 300 else response
+
+    def _check_expiry(self, body: dict[str, Any]) -> None:
+        given = int(body.get("expirationTime") or 0)
+        if given and given <= milliseconds(self._destinations.context.clock.now()):
+            raise QueryError(f"Invalid value for expirationTime: {given}. It must be in the future.", reason="invalid")
 
     def _keep_expiry(self, name: TableName, body: dict[str, Any]) -> None:
         existing = self._destinations.get(name)

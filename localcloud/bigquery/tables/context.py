@@ -215,7 +215,7 @@ class Catalog:
     def _with_expiration(self, table: TableMeta) -> TableMeta:
         dataset = self._repository.get_dataset(table.project_id, table.dataset_id)
         lifetime = None if dataset is None else dataset.default_table_expiration_ms
-        if not lifetime or table.expiration_time is not None or table.table_type != "TABLE":
+        if not lifetime or table.expiration_time is not None or table.table_type not in ("TABLE", "CLONE"):
             return table
         moment = self._clock.now() + timedelta(milliseconds=int(lifetime))
         return table.model_copy(update={"expiration_time": moment})

@@ -302,6 +302,8 @@ class Destinations:
             if layout is not None:
                 changes |= layout_of_rest(layout, None if redefined else existing)
                 changes["clustering"] = _rest_to_clustering(layout.get("clustering"), None if redefined else existing)
+            if redefined:
+                changes |= {"table_type": "TABLE", "base_table": None, "snapshot_time": None}
             return existing.model_copy(update=changes)
         layout = layout or {}
         return TableMeta(
@@ -332,7 +334,7 @@ class Destinations:
     def tidy(self, table: TableName) -> None:
         """Change a table that bqemulator created from SQL to our column types, and update its catalog entry."""
         existing = self.get(table)
-        if existing is None or existing.table_type != "TABLE":
+        if existing is None or existing.table_type not in ("TABLE", "CLONE"):
             return
         fields = []
         for name, kind in visible_columns(self.engine, table):

@@ -26,7 +26,7 @@ def rename(destinations: Destinations, table: TableName, name: str) -> None:
         existing = destinations.get(table)
         if existing is None:
             raise NotFound(f"Not found: Table {table}")
-        if existing.table_type != "TABLE":
+        if existing.table_type not in ("TABLE", "CLONE"):
             raise QueryError(
                 f"ALTER TABLE RENAME TO is not supported for {existing.table_type} {table}", reason="invalid"
             )

@@ -41,7 +41,7 @@ class Sizes:
     def table(self, name: TableName, columns: frozenset[str] | None = None) -> int:
         """Return the bytes of a table, or of the given columns (lower-case names); 0 for a view."""
         meta = self._context.catalog.get_table(name.project, name.dataset, name.table)
-        if meta is None or meta.table_type not in ("TABLE", "SNAPSHOT", "MATERIALIZED_VIEW"):
+        if meta is None or meta.table_type not in ("TABLE", "CLONE", "SNAPSHOT", "MATERIALIZED_VIEW"):
             return 0
         rows = self.rows(name)
         if not rows:

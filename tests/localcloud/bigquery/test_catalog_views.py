@@ -53,10 +53,57 @@ def shown(world: BigQueryWorld, dataset: str) -> str:
             [("location", '"US"'), ("labels", '[STRUCT("a", "b")]')]),
         ("SELECT table_name, total_rows FROM `region-us`.INFORMATION_SCHEMA.TABLE_STORAGE WHERE table_schema = '{d}' "
             "AND total_rows = 2", [("t", 2)]),
+        ("SELECT ddl FROM {d}.INFORMATION_SCHEMA.TABLES WHERE table_name = 'v'",
+            [("CREATE VIEW `{p}.{d}.v`\nAS SELECT id FROM {d}.t;",)]),
+        ("SELECT column_name, data_type, column_default FROM {d}.INFORMATION_SCHEMA.COLUMNS WHERE table_name = 't'",
+            [("id", "INT64", "NULL"), ("r", "STRUCT<a ARRAY<STRUCT<b DATE>>>", "NULL")]),
+        ("SELECT partition_id, total_rows FROM {d}.INFORMATION_SCHEMA.PARTITIONS WHERE table_name = 't'", [(None, 2)]),
     ],
 )  # fmt: skip
 def test_a_view_shows_the_dataset(world: BigQueryWorld, shown: str, query: str, rows: list[tuple[object, ...]]) -> None:
-    assert world.rows(query.format(d=shown, p=PROJECT)) == rows
+    expected = [tuple(v.format(d=shown, p=PROJECT) if isinstance(v, str) else v for v in row) for row in rows]
+    assert world.rows(query.format(d=shown, p=PROJECT)) == expected
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        """CREATE TABLE `{t}`
+(
+  id INT64 NOT NULL DEFAULT 5 OPTIONS(description="the \\"id\\""),
+  s STRING(3),
+  n NUMERIC(5, 2),
+  r STRUCT<a ARRAY<BYTES>, b RANGE<DATE>>,
+  d DATETIME,
+  PRIMARY KEY (id) NOT ENFORCED
+)
+PARTITION BY DATETIME_TRUNC(d, MONTH)
+CLUSTER BY id, s
+OPTIONS(
+  expiration_timestamp=TIMESTAMP "2100-01-01T00:00:00.000Z",
+  partition_expiration_days=1.5,
+  require_partition_filter=true,
+  friendly_name="f",
+  description="d",
+  labels=[("a", "b")]
+);""",
+        "CREATE TABLE `{t}`\n(\n  id INT64\n)\nPARTITION BY RANGE_BUCKET(id, GENERATE_ARRAY(0, 100, 10));",
+        "CREATE TABLE `{t}`\n(\n  id INT64\n)\nPARTITION BY DATE(_PARTITIONTIME);",
+    ],
+)
+def test_the_ddl_of_a_table_creates_it(world: BigQueryWorld, dataset: str, statement: str) -> None:
+    statement = statement.format(t=f"{PROJECT}.{dataset}.t")
+    world.rows(statement)
+    view = f"SELECT ddl FROM {dataset}.INFORMATION_SCHEMA.TABLES WHERE table_name = 't'"
+    assert world.rows(view) == [(statement,)]
+
+
+def test_a_clone_knows_its_base(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.c CLONE {dataset}.titles")
+    found = world.client().get_table(f"{dataset}.c")
+    assert (found.table_type, found.clone_definition.base_table_reference.table_id) == ("TABLE", "titles")
+    view = f"SELECT table_type, base_table_name FROM {dataset}.INFORMATION_SCHEMA.TABLES WHERE table_name = 'c'"
+    assert world.rows(view) == [("CLONE", "titles")]
 
 
 def test_jobs_are_shown_with_their_statistics(world: BigQueryWorld, dataset: str) -> None:

@@ -148,6 +148,7 @@ def test_keys_are_kept_renamed_and_dropped(world: BigQueryWorld, source: str) ->
         ("DROP VIEW {d}.t", "Not found: Table local-project:{d}.t was not found in location US"),
         ("CREATE OR REPLACE VIEW {d}.source AS SELECT 1 AS a", "operation because it is currently a TABLE"),
         ("CREATE TABLE {d}.t (a INT64) OPTIONS (labels = ['x'])", "Option labels must be"),
+        ("CREATE TABLE {d}.t (a INT64) OPTIONS (expiration_timestamp = TIMESTAMP '2020-01-01')", "must be in the future"),
         ("CREATE TABLE {d}.t (a STRING COLLATE 'und:ci')", "COLLATE is not supported"),
         ("CREATE TABLE {d}.t (a INT64) DEFAULT COLLATE 'und:ci'", "COLLATE is not supported"),
         ("CREATE TABLE {d}.t (a INT64, b INT64 GENERATED ALWAYS AS (a + 1))", "Generated columns are not supported"),

@@ -213,7 +213,8 @@ def test_an_expired_table_is_gone(world: BigQueryWorld, clock: ManualClock) -> N
     assert [table.table_id for table in world.client().list_tables("passing")] == ["late"]
     with pytest.raises(exceptions.NotFound):
         world.rows("SELECT * FROM passing.soon")
-    world.rows("ALTER TABLE passing.late SET OPTIONS (expiration_timestamp = TIMESTAMP '2026-01-01 01:00:00 UTC')")
+    world.rows("ALTER TABLE passing.late SET OPTIONS (expiration_timestamp = TIMESTAMP '2026-01-01 03:00:00 UTC')")
+    clock.advance(timedelta(hours=2).total_seconds())
     with pytest.raises(exceptions.NotFound):
         world.client().get_table("passing.late")
 

@@ -41,6 +41,11 @@ _JOBS = {
     ),
 }
 COLUMNS: dict[str, dict[str, pa.DataType]] = {
+    "COLUMNS": _NAMES
+    | {"column_name": TEXT, "ordinal_position": NUMBER, "is_nullable": TEXT, "data_type": TEXT, "is_generated": TEXT}
+    | {"generation_expression": TEXT, "is_stored": TEXT, "is_hidden": TEXT, "is_updatable": TEXT}
+    | {"is_system_defined": TEXT, "is_partitioning_column": TEXT, "clustering_ordinal_position": NUMBER}
+    | {"collation_name": TEXT, "column_default": TEXT, "rounding_mode": TEXT},
     "COLUMN_FIELD_PATHS": _NAMES
     | {"column_name": TEXT, "field_path": TEXT, "data_type": TEXT, "description": TEXT, "collation_name": TEXT}
     | {"rounding_mode": TEXT},
@@ -63,8 +68,15 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "parameter_default": TEXT,
         "is_aggregate": TEXT,
     },
+    "PARTITIONS": _NAMES
+    | {"partition_id": TEXT, "total_rows": NUMBER, "total_logical_bytes": NUMBER, "last_modified_time": TIME}
+    | {"storage_tier": TEXT},
     "ROUTINE_OPTIONS": {"specific_catalog": TEXT, "specific_schema": TEXT, "specific_name": TEXT} | _OPTION,
     "SCHEMATA_OPTIONS": {"catalog_name": TEXT, "schema_name": TEXT} | _OPTION,
+    "TABLES": _NAMES
+    | {"table_type": TEXT, "is_insertable_into": TEXT, "is_fine_grained_mutations_enabled": TEXT, "is_typed": TEXT}
+    | {"is_change_history_enabled": TEXT, "creation_time": TIME, "base_table_catalog": TEXT, "base_table_schema": TEXT}
+    | {"base_table_name": TEXT, "snapshot_time_ms": TIME, "ddl": TEXT, "default_collation_name": TEXT},
     "TABLE_CONSTRAINTS": _CONSTRAINT
     | _NAMES
     | {"constraint_type": TEXT, "is_deferrable": TEXT, "initially_deferred": TEXT, "enforced": TEXT},

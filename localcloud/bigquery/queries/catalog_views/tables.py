@@ -11,19 +11,23 @@ from typing import Any
 from bqemulator.catalog.models import DatasetMeta, RoutineMeta, TableMeta
 
 from localcloud.bigquery.base.schema import Field
+from localcloud.bigquery.base.type_names import declared_type
 from localcloud.bigquery.job.jobs import milliseconds
-from localcloud.bigquery.sql.checks.assigned_types import shown_type
+from localcloud.bigquery.queries.catalog_views.ddl import ddl_of
 from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.field_settings import rest_fields
 from localcloud.bigquery.tables.keys import keys_of
+from localcloud.bigquery.tables.partitions import Partitions
 from localcloud.bigquery.tables.routine_types import type_text
 from localcloud.bigquery.tables.sizes import Sizes
 
 Row = dict[str, Any]
 # https://cloud.google.com/bigquery/docs/information-schema-tables (the numbers of `type` in __TABLES__)
 _TYPE_NUMBERS = {"TABLE": 1, "CLONE": 1, "SNAPSHOT": 1, "VIEW": 2, "EXTERNAL": 3, "MATERIALIZED_VIEW": 2}
-_TYPE_NAMES = {"TABLE": "BASE TABLE", "MATERIALIZED_VIEW": "MATERIALIZED VIEW"}
+_TYPE_NAMES = {"TABLE": "BASE TABLE", "CLONE": "CLONE", "MATERIALIZED_VIEW": "MATERIALIZED VIEW"}
+_WITH_ROWS = ("TABLE", "CLONE", "SNAPSHOT")
 _DAY_MS = 24 * 60 * 60 * 1000
 
 
@@ -35,6 +39,12 @@ def name_of(table: TableMeta) -> TableName:
 def table_rows(view: str, table: TableMeta, destinations: Destinations) -> Iterator[Row]:
     """Yield the rows of a view about tables for one table."""
     match view:
+        case "COLUMNS":
+            yield from _columns(table)
+        case "PARTITIONS":
+            yield from _partitions(table, destinations)
+        case "TABLES":
+            yield _table(table, destinations)
         case "COLUMN_FIELD_PATHS":
             for field in rest_fields(table):
                 yield from _paths(_names(table) | {"column_name": field["name"]}, field, "")
@@ -51,11 +61,74 @@ def _names(table: TableMeta) -> Row:
     return {"table_catalog": table.project_id, "table_schema": table.dataset_id, "table_name": table.table_id}
 
 
+def _columns(table: TableMeta) -> Iterator[Row]:
+    """Yield the columns of a table; one that is partitioned by ingestion time has a hidden one."""
+    partitions = Partitions.of(table)
+    clustered = [each.lower() for each in table.clustering.fields] if table.clustering is not None else []
+    known = {"is_generated": "NEVER", "is_hidden": "NO", "is_system_defined": "NO", "is_partitioning_column": "NO"}
+    for position, field in enumerate(rest_fields(table), 1):
+        name = field["name"].lower()
+        divides = partitions is not None and (partitions.column or "").lower() == name
+        yield (
+            _names(table)
+            | known
+            | {
+                "column_name": field["name"],
+                "ordinal_position": position,
+                "is_nullable": "NO" if field.get("mode") == "REQUIRED" else "YES",
+                "data_type": declared_type(field),
+                "is_partitioning_column": "YES" if divides else "NO",
+                "clustering_ordinal_position": clustered.index(name) + 1 if name in clustered else None,
+                "collation_name": "NULL",
+                "column_default": field.get("defaultValueExpression") or "NULL",
+            }
+        )
+    if partitions is not None and partitions.ingested:
+        hidden = dict.fromkeys(("is_hidden", "is_system_defined", "is_partitioning_column"), "YES")
+        named = {"column_name": PARTITION_TIME, "is_nullable": "YES", "data_type": "TIMESTAMP"}
+        yield _names(table) | known | hidden | named | {"collation_name": "NULL", "column_default": "NULL"}
+
+
+def _partitions(table: TableMeta, destinations: Destinations) -> Iterator[Row]:
+    """Yield the partitions of a table; one without partitions has a row without an id."""
+    if table.table_type not in _WITH_ROWS:
+        return
+    names = table.project_id, table.dataset_id, table.table_id
+    found = destinations.context.catalog.list_partitions(*names) if Partitions.of(table) is not None else ()
+    size, rows = Sizes(destinations.context).table(name_of(table)), destinations.count(name_of(table))
+    known = {"last_modified_time": table.last_modified_time, "storage_tier": "ACTIVE"}
+    for each in found:
+        share = {"total_rows": each.total_rows, "total_logical_bytes": round(size * each.total_rows / rows)}
+        yield _names(table) | known | {"partition_id": each.partition_id} | share
+    if Partitions.of(table) is None:
+        yield _names(table) | known | {"total_rows": rows, "total_logical_bytes": size}
+
+
+def _table(table: TableMeta, destinations: Destinations) -> Row:
+    kind = _TYPE_NAMES.get(table.table_type, table.table_type)
+    base = (table.base_table or "").split(".", 2) if table.snapshot_time is not None else []
+    return (
+        _names(table)
+        | dict(zip(("base_table_catalog", "base_table_schema", "base_table_name"), base, strict=False))
+        | {
+            "table_type": kind,
+            "is_insertable_into": "YES" if kind in ("BASE TABLE", "CLONE") else "NO",
+            "is_fine_grained_mutations_enabled": "NO",
+            "is_typed": "NO",
+            "is_change_history_enabled": "NO",
+            "creation_time": table.creation_time,
+            "snapshot_time_ms": table.snapshot_time,
+            "ddl": ddl_of(table, keys_of(destinations.engine, name_of(table))),
+            "default_collation_name": "NULL",
+        }
+    )
+
+
 def _paths(names: Row, field: Field, before: str) -> Iterator[Row]:
     path = before + field["name"]
     yield names | {
         "field_path": path,
-        "data_type": shown_type(field),
+        "data_type": declared_type(field),
         "description": field.get("description"),
         "collation_name": "NULL",
     }

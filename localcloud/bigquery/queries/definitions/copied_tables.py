@@ -44,6 +44,7 @@ class CopiedTable:
         replaces: Whether it replaces an existing table.
         guarded: Whether it leaves an existing table as it is.
         copies_rows: Whether the new table has the rows of the other one.
+        is_clone: Whether the statement is CREATE TABLE CLONE.
         moment: The expression of FOR SYSTEM_TIME AS OF, or None.
         layout: PARTITION BY and CLUSTER BY as written; empty to take those of the other table.
         options: The options that differ from those of the other table.
@@ -55,6 +56,7 @@ class CopiedTable:
     replaces: bool
     guarded: bool
     copies_rows: bool
+    is_clone: bool = False
     moment: str | None = None
     layout: str = ""
     options: dict[str, OptionValue] = field(default_factory=dict)
@@ -99,6 +101,7 @@ def copied_table(sql: str, statements: Statements) -> CopiedTable | None:
         replaces,
         guarded,
         not verb.is_word("LIKE"),
+        verb.is_word("CLONE"),
         moment,
         layout,
         options,
@@ -197,9 +200,9 @@ def _entry(copied: CopiedTable, source: TableMeta, statements: Statements) -> Ta
         "project_id": project,
         "dataset_id": dataset,
         "table_id": table,
-        "table_type": "TABLE",
-        "base_table": None,
-        "snapshot_time": None,
+        "table_type": "CLONE" if copied.is_clone else "TABLE",
+        "base_table": ".".join(target_parts(copied.source)) if copied.is_clone else None,
+        "snapshot_time": now if copied.is_clone else None,
         "creation_time": now,
         "last_modified_time": now,
         "etag": generate_etag(project, dataset, table, str(now)),

@@ -163,6 +163,8 @@ def kept_values(options: Mapping[str, OptionValue], statements: Statements) -> d
         elif name == "EXPIRATION_TIMESTAMP":
             if value is not None and not isinstance(value, datetime):
                 raise QueryError("Option expiration_timestamp must be a TIMESTAMP.", location="query")
+            if value is not None and value <= statements.context.clock.now():
+                raise QueryError(f"Option expiration_timestamp must be in the future; it is {value}.", location="query")
             changes["expiration_time"] = NEVER if value is None else value.astimezone(UTC)
         else:
             if value is not None and not isinstance(value, str):

@@ -1,0 +1,106 @@
+"""Writes the statement that would create a table or view again, which is the column ``ddl`` of INFORMATION_SCHEMA.TABLES.
+
+https://cloud.google.com/bigquery/docs/information-schema-tables
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from bqemulator.catalog.models import RangePartitioning, TableMeta, TimePartitioning
+
+from localcloud.bigquery.base.schema import Field
+from localcloud.bigquery.base.type_names import declared_type
+from localcloud.bigquery.tables.field_settings import rest_fields
+from localcloud.bigquery.tables.keys import Keys
+
+_DAY_MS = 24 * 60 * 60 * 1000
+_KINDS = {
+    "VIEW": "VIEW",
+    "MATERIALIZED_VIEW": "MATERIALIZED VIEW",
+    "SNAPSHOT": "SNAPSHOT TABLE",
+    "EXTERNAL": "EXTERNAL TABLE",
+}
+
+
+def ddl_of(table: TableMeta, keys: Keys) -> str:
+    """Return the statement that creates a table with its columns, keys, partitions and options, or a view with its query."""
+    kind = _KINDS.get(table.table_type, "TABLE")
+    parts = [f"CREATE {kind} `{table.project_id}.{table.dataset_id}.{table.table_id}`"]
+    if kind == "TABLE":
+        listed = [_column(each, "  ") for each in rest_fields(table)] + list(_keys(keys))
+        parts += ["(\n" + ",\n".join(listed) + "\n)"] if listed else []
+        parts += _layout(table)
+    elif kind == "SNAPSHOT TABLE" and table.base_table:
+        parts.append(f"CLONE `{table.base_table}`")
+    options = [f"  {name}={value}" for name, value in _options(table)]
+    if options:
+        parts.append("OPTIONS(\n" + ",\n".join(options) + "\n)")
+    if kind.endswith("VIEW"):
+        parts.append(f"AS {(table.view_query or '').strip().rstrip(';')}")
+    return "\n".join(parts) + ";"
+
+
+def _column(field: Field, indent: str) -> str:
+    parts = [indent + field["name"], declared_type(field)]
+    if field.get("mode") == "REQUIRED":
+        parts.append("NOT NULL")
+    if field.get("defaultValueExpression"):
+        parts.append(f"DEFAULT {field['defaultValueExpression']}")
+    if field.get("description"):
+        parts.append(f"OPTIONS(description={_quoted(field['description'])})")
+    return " ".join(parts)
+
+
+def _keys(keys: Keys) -> Iterator[str]:
+    if keys.primary:
+        yield f"  PRIMARY KEY ({', '.join(keys.primary)}) NOT ENFORCED"
+    for key in keys.foreign:
+        other = f"{key.table.project}.{key.table.dataset}.{key.table.table}"
+        yield (
+            f"  CONSTRAINT `{key.name}` FOREIGN KEY ({', '.join(key.columns)}) "
+            f"REFERENCES `{other}`({', '.join(key.referenced)}) NOT ENFORCED"
+        )
+
+
+def _layout(table: TableMeta) -> list[str]:
+    parts = []
+    match table.range_partitioning or table.time_partitioning:
+        case RangePartitioning(field=column, start=start, end=end, interval=interval):
+            parts.append(f"PARTITION BY RANGE_BUCKET({column}, GENERATE_ARRAY({start}, {end}, {interval}))")
+        case TimePartitioning(type=unit, field=column):
+            parts.append(f"PARTITION BY {_time_partition(table, column, unit)}")
+    if table.clustering is not None and table.clustering.fields:
+        parts.append(f"CLUSTER BY {', '.join(table.clustering.fields)}")
+    return parts
+
+
+def _time_partition(table: TableMeta, column: str | None, unit: str) -> str:
+    if not column:
+        return "DATE(_PARTITIONTIME)" if unit == "DAY" else f"TIMESTAMP_TRUNC(_PARTITIONTIME, {unit})"
+    kind = next((each.type for each in table.schema_.fields if each.name.lower() == column.lower()), "DATE")
+    if unit == "DAY":
+        return column if kind == "DATE" else f"DATE({column})"
+    return f"{kind}_TRUNC({column}, {unit})"
+
+
+def _options(table: TableMeta) -> Iterator[tuple[str, str]]:
+    if table.expiration_time is not None:
+        moment = table.expiration_time.strftime("%Y-%m-%dT%H:%M:%S")
+        yield "expiration_timestamp", f'TIMESTAMP "{moment}.{table.expiration_time.microsecond // 1000:03d}Z"'
+    partitioning = table.time_partitioning
+    if partitioning is not None and partitioning.expiration_ms is not None:
+        yield "partition_expiration_days", f"{partitioning.expiration_ms / _DAY_MS:g}"
+    if partitioning is not None and partitioning.require_partition_filter:
+        yield "require_partition_filter", "true"
+    for name, text in (("friendly_name", table.friendly_name), ("description", table.description)):
+        if text is not None:
+            yield name, _quoted(text)
+    if table.labels:
+        pairs = ", ".join(f"({_quoted(key)}, {_quoted(value)})" for key, value in table.labels.items())
+        yield "labels", f"[{pairs}]"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -53,10 +53,12 @@ ROUTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"/(faults|quotas|calls)?$", "control"),
     )
 )
-# Cloud Storage writes the bodies of these requests to disk while they arrive: uploads of the JSON API, and objects of the
-# XML API, whose paths begin with the name of a bucket.
-_OF_OTHERS = "upload|download|batch|resumable|storage|v1|v1beta1|ui|localcloud|token|faults|quotas|calls|retry_test"
-STORAGE_UPLOADS = re.compile(rf"(/resumable)?/upload/storage/|/(?!({_OF_OTHERS})/)[a-z0-9][a-z0-9._-]+[a-z0-9]/.")
+# Cloud Storage writes the bodies of these requests to disk while they arrive: uploads of the JSON API, and objects and
+# forms of the XML API, whose paths begin with the name of a bucket.
+_OF_OTHERS = "upload|download|batch|resumable|storage|v1|v1beta1|ui|localcloud|token|faults|quotas|calls|retry_tests?"
+STORAGE_UPLOADS = re.compile(
+    rf"(/resumable)?/upload/storage/|/(?!({_OF_OTHERS})(/|$))[a-z0-9][a-z0-9._-]+[a-z0-9](/|$)"
+)
 
 
 class LocalCloud:

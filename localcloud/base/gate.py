@@ -201,15 +201,9 @@ class Gate:
             value.strip("0 ") for value in headers.get("content-length", ())
         )
         if has_body and types & PAGE_TYPES and not self._takes_any_type(path):
-            hint = (
-                " The local cloud does not have POST policy documents of Cloud Storage; use a signed URL for PUT."
-                if "multipart/form-data" in types
-                else ""
-            )
             return Refusal(
                 415,
-                f"The content type {', '.join(sorted(types))} is not allowed here; use `Content-Type: application/json`."
-                f"{hint}",
+                f"The content type {', '.join(sorted(types))} is not allowed here; use `Content-Type: application/json`.",
             )
         return None
 

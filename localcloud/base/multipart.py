@@ -55,6 +55,12 @@ class PartStream:
             await self._read_more()
         return headers
 
+    async def has_next(self) -> bool:
+        """Return whether another part follows. Raises ``MalformedBody`` if the body is cut off."""
+        while self._reader.is_undecided:
+            await self._read_more()
+        return not self._reader.at_end
+
     async def read_content(self) -> bytes:
         """Return the content of the part.
 
@@ -107,6 +113,11 @@ class _Reader:
     def at_end(self) -> bool:
         """Whether the last boundary was read."""
         return not self._in_preamble and self._buffer.startswith(b"--")
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether more bytes are needed to know if the last boundary was read."""
+        return self._in_preamble or len(self._buffer) < 2
 
     def take_headers(self) -> Message | None:
         """Return the headers of the next part, None if more bytes are needed. Raises ``MalformedBody``."""

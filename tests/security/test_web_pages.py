@@ -244,7 +244,8 @@ def test_uploads_that_are_never_finished_keep_no_files_open(services: LocalCloud
 
     def begin() -> None:
         session = requests.post(url, timeout=LAST_LIMIT).headers["Location"]
-        part = requests.put(session, data=b"12345", headers={"Content-Range": "bytes 0-4/10"}, timeout=LAST_LIMIT)
+        chunk, place = bytes(256 << 10), {"Content-Range": f"bytes 0-{(256 << 10) - 1}/*"}
+        part = requests.put(session, data=chunk, headers=place, timeout=LAST_LIMIT)
         assert part.status_code == 308
 
     begin()

@@ -1,4 +1,4 @@
-"""The XML API as an ASGI application: objects, their lists, resumable uploads and uploads in parts, also by signed URLs."""
+"""The XML API as an ASGI application: objects, their lists, resumable uploads, uploads in parts and by forms, also signed."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from localcloud.storage.rules.errors import MethodNotAllowed, NotImplementedHere
 from localcloud.storage.rules.resources import StoredObject
 from localcloud.storage.xml.cors import REQUESTED_METHOD, cors_headers
 from localcloud.storage.xml.errors import document, error_answer
+from localcloud.storage.xml.forms import FORM_TYPE, upload_by_form
 from localcloud.storage.xml.lists import list_objects
 from localcloud.storage.xml.parts import Part, PartUploads, chosen_parts, part_number
 from localcloud.storage.xml.signatures import SignedRequest, Verifier, check_signature
@@ -89,6 +90,8 @@ class XmlApi:
         target = Target(request, unquote(bucket), unquote(name), signed.parameters())
         self._store.bucket(target.bucket)
         if not name:
+            if request.method == "POST" and request.headers.get("content-type", "").startswith(FORM_TYPE):
+                return await upload_by_form(self._store, request, target.bucket, clock=self._clock, verify=self._verify)
             if request.method != "GET":
                 raise NotImplementedHere("Of the methods of buckets, the local cloud has only the list of the XML API.")
             return list_objects(self._store, target.bucket, target.query)
@@ -153,7 +156,9 @@ class XmlApi:
             )
         if target.headers.get("x-goog-resumable") == "start":
             return await self._begin_resumable(target)
-        raise NotImplementedHere("The local cloud does not have POST policy documents; use a signed URL for PUT.")
+        raise NotImplementedHere(
+            "Of POST requests for an object, the local cloud has those that start an upload. Forms are sent to the bucket."
+        )
 
     async def _begin_resumable(self, target: Target) -> Response:
         upload = target.upload()

@@ -46,6 +46,12 @@ class InvalidSignature(XmlError):
     xml_code = "AuthenticationRequired"
 
 
+class InvalidPolicyDocument(XmlError):
+    """The policy of a form is malformed, or the form does not meet its conditions."""
+
+    xml_code = "InvalidPolicyDocument"
+
+
 class ExpiredToken(XmlError):
     """The time of a signed URL is over."""
 

@@ -79,9 +79,7 @@ def check_signature(request: SignedRequest, verify: Verifier, now: datetime) -> 
 
 
 def _check_version_4(request: SignedRequest, parameters: Mapping[str, str], verify: Verifier, now: datetime) -> None:
-    if parameters.get("x-goog-algorithm") != _ALGORITHM:
-        raise InvalidSignature(f"X-Goog-Algorithm must be {_ALGORITHM}: the local cloud checks no other signatures.")
-    email, _, scope = parameters.get("x-goog-credential", "").partition("/")
+    email, scope = _credential(parameters)
     signed_at = parameters.get("x-goog-date", "")
     try:
         begin = datetime.strptime(signed_at, _TIME).replace(tzinfo=UTC)
@@ -92,8 +90,6 @@ def _check_version_4(request: SignedRequest, parameters: Mapping[str, str], veri
             "X-Goog-Date, X-Goog-Expires or X-Goog-Signature is malformed: a time such as 20260101T000000Z, a number of"
             " seconds and a hexadecimal text are expected."
         ) from None
-    if not re.fullmatch(rf"{signed_at[:8]}/[^/]+/storage/goog4_request", scope):
-        raise InvalidSignature("X-Goog-Credential must be EMAIL/YYYYMMDD/LOCATION/storage/goog4_request.")
     if not timedelta(0) < life <= LONGEST_LIFE:
         raise InvalidSignature(f"X-Goog-Expires must be from 1 to {int(LONGEST_LIFE.total_seconds())} seconds.")
     if now > begin + life:
@@ -117,6 +113,43 @@ def _check_version_4(request: SignedRequest, parameters: Mapping[str, str], veri
     text = "\n".join([_ALGORITHM, signed_at, scope, digest])
     if not verify(email, text.encode(), signature):
         raise SignatureMismatch("Access denied.", canonical)
+
+
+def check_form_signature(fields: Mapping[str, str], verify: Verifier) -> None:
+    """Check the signature of a form with a policy.
+
+    Args:
+        fields: The fields of the form, by their names in small letters.
+        verify: Checks the signature of an account.
+
+    Raises:
+        InvalidSignature: A field of the signature is missing or malformed.
+        SignatureMismatch: The signature is not that of the account over the policy.
+    """
+    try:
+        if "x-goog-signature" in fields:
+            email, _ = _credential(fields)
+            signature = bytes.fromhex(fields["x-goog-signature"])
+        else:
+            email = fields["googleaccessid"]
+            signature = base64.b64decode(fields["signature"], validate=True)
+    except (KeyError, ValueError):
+        raise InvalidSignature(
+            "A form with a policy has x-goog-signature in hexadecimal, or GoogleAccessId and signature in base64."
+        ) from None
+    if not verify(email, fields["policy"].encode(), signature):
+        raise SignatureMismatch("Access denied.", fields["policy"])
+
+
+def _credential(parameters: Mapping[str, str]) -> tuple[str, str]:
+    """Return the account that signs with version 4, and the scope of its signature. Raises ``InvalidSignature``."""
+    if parameters.get("x-goog-algorithm") != _ALGORITHM:
+        raise InvalidSignature(f"X-Goog-Algorithm must be {_ALGORITHM}: the local cloud checks no other signatures.")
+    email, _, scope = parameters.get("x-goog-credential", "").partition("/")
+    day = parameters.get("x-goog-date", "")[:8]
+    if not re.fullmatch(rf"{re.escape(day)}/[^/]+/storage/goog4_request", scope):
+        raise InvalidSignature("X-Goog-Credential must be EMAIL/YYYYMMDD/LOCATION/storage/goog4_request.")
+    return email, scope
 
 
 def _check_version_2(request: SignedRequest, parameters: Mapping[str, str], verify: Verifier, now: datetime) -> None:

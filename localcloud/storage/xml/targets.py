@@ -32,8 +32,15 @@ from localcloud.storage.rules.resources import StoredObject
 from localcloud.storage.rules.unsupported import UNSUPPORTED_HEADERS
 
 LARGEST_DOCUMENT = 1 << 20
-_METADATA = "x-goog-meta-"
+METADATA = "x-goog-meta-"
+"""What the names of the headers with custom metadata begin with."""
 _HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+_HEADER_OF_FIELD = {
+    **HEADER_OF_FIELD,
+    "contentType": "content-type",
+    "storageClass": "x-goog-storage-class",
+    "customTime": "x-goog-custom-time",
+}
 _CONDITIONS = {
     "ifGenerationMatch": "x-goog-if-generation-match",
     "ifMetagenerationMatch": "x-goog-if-metageneration-match",
@@ -68,10 +75,24 @@ _HEADERS = frozenset(
 )
 
 
+def fields_in(headers: Mapping[str, str]) -> ObjectFields:
+    """Return what ``headers`` say about a new object; fields of forms have the same names. Raises ``InvalidRequest``."""
+    resource: dict[str, object] = {
+        name: headers[header] for name, header in _HEADER_OF_FIELD.items() if header in headers
+    }
+    resource["metadata"] = {
+        name.removeprefix(METADATA): value for name, value in headers.items() if name.startswith(METADATA)
+    }
+    acl = headers.get("x-goog-acl")
+    if acl is not None and acl not in _ACLS:
+        raise InvalidRequest(f"Invalid value for x-goog-acl: {acl!r} is not one of {', '.join(_ACLS)}")
+    return ObjectFields.from_resource(resource).with_predefined_acl(_ACLS.get(acl or ""))
+
+
 def metadata_headers(stored: StoredObject) -> dict[str, str]:
     """Return the headers that only the XML API sends with an object: what its caller says about it."""
     headers = {
-        f"{_METADATA}{name}": as_header(value)
+        f"{METADATA}{name}": as_header(value)
         for name, value in stored.metadata.items()
         if _HEADER_NAME.fullmatch(name) and value.isprintable()
     }
@@ -117,7 +138,7 @@ class Target:
         A parameter without a value names a sub-resource of the object, such as ``?acl``.
         """
         for name in self.headers:
-            if name.startswith(("x-goog-", "x-amz-")) and name not in _HEADERS and not name.startswith(_METADATA):
+            if name.startswith(("x-goog-", "x-amz-")) and name not in _HEADERS and not name.startswith(METADATA):
                 belongs = UNSUPPORTED_HEADERS.get(name, f"the header {name} of the XML API")
                 raise NotImplementedHere(f"The local cloud does not have {belongs}, which {name} asks for.")
         for name, value in self.query.items():
@@ -158,24 +179,7 @@ class Target:
 
     def fields(self) -> ObjectFields:
         """Return the fields that the headers give to a new object. Raises ``InvalidRequest`` or ``CustomerKeyProblem``."""
-        resource: dict[str, object] = {
-            name: self.headers[header] for name, header in HEADER_OF_FIELD.items() if header in self.headers
-        }
-        resource["metadata"] = {
-            name.removeprefix(_METADATA): value for name, value in self.headers.items() if name.startswith(_METADATA)
-        }
-        for name, header in (
-            ("contentType", "content-type"),
-            ("storageClass", "x-goog-storage-class"),
-            ("customTime", "x-goog-custom-time"),
-        ):
-            if header in self.headers:
-                resource[name] = self.headers[header]
-        acl = self.headers.get("x-goog-acl")
-        if acl is not None and acl not in _ACLS:
-            raise InvalidRequest(f"Invalid value for x-goog-acl: {acl!r} is not one of {', '.join(_ACLS)}")
-        fields = ObjectFields.from_resource(resource).with_predefined_acl(_ACLS.get(acl or ""))
-        return replace(fields, key_hash=key_hash(self.headers))
+        return replace(fields_in(self.headers), key_hash=key_hash(self.headers))
 
     def announced(self) -> AnnouncedChecksums:
         """Return the checksums that the headers announce. Raises ``InvalidRequest``."""

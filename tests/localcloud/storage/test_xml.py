@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
@@ -20,36 +19,15 @@ from google.oauth2.service_account import Credentials as ServiceAccount
 
 from localcloud.base.clock import ManualClock
 from localcloud.base.credentials import Credentials
-from localcloud.storage.service import Storage
-from tests.localcloud.storage.world import BUCKET, PROJECT, Stage, StorageWorld
+from tests.localcloud.storage.world import BUCKET, PROJECT, StorageWorld
 from tests.waiting import LAST_LIMIT
 
 MEBIBYTE = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def signer() -> Credentials:
-    return Credentials(project=PROJECT, account="signer", token_uri="http://127.0.0.1/token", clock=ManualClock())
-
-
 @pytest.fixture
-def clock() -> ManualClock:
-    # Clients sign with the time of the machine.
-    return ManualClock(datetime.now(UTC))
-
-
-@pytest.fixture
-def world(stage: Stage, tmp_path: Path, signer: Credentials, clock: ManualClock) -> Iterator[StorageWorld]:
-    storage = Storage(tmp_path / "storage", clock=clock, project=PROJECT, verify=signer.verify)
-    storage.store.ensure_bucket(BUCKET, settings={"softDeletePolicy": {"retentionDurationSeconds": 0}})
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        chosen = storage.xml_app if storage.is_xml_path(scope["path"]) else storage.app
-        await chosen(scope, receive, send)
-
-    stage.app = app
-    yield StorageWorld(storage, tmp_path / "storage", stage.server.url)
-    storage.close()
+def world(xml_world: StorageWorld) -> StorageWorld:
+    return xml_world
 
 
 def signed_url(world: StorageWorld, signer: Credentials, name: str, **options: Any) -> str:
@@ -90,7 +68,7 @@ def test_a_signed_url_reads_and_writes_one_object(
 
 @pytest.mark.parametrize("version", ["v2", "v4"])
 def test_a_signed_url_is_for_its_request_and_its_time_only(
-    world: StorageWorld, signer: Credentials, clock: ManualClock, version: str
+    world: StorageWorld, signer: Credentials, xml_clock: ManualClock, version: str
 ) -> None:
     world.store.write(BUCKET, "a", b"content")
     world.store.write(BUCKET, "b", b"secret")
@@ -104,10 +82,10 @@ def test_a_signed_url_is_for_its_request_and_its_time_only(
         assert wrong.status_code in (400, 403)
         assert "<Code>" in wrong.text
     assert world.store.read(BUCKET, "a") == b"content"
-    stranger = Credentials(project=PROJECT, account="signer", token_uri="http://127.0.0.1/token", clock=clock)
+    stranger = Credentials(project=PROJECT, account="signer", token_uri="http://127.0.0.1/token", clock=xml_clock)
     denied = get(signed_url(world, stranger, "a", version=version))
     assert (denied.status_code, "SignatureDoesNotMatch" in denied.text) == (403, True)
-    clock.advance(6 * 60)
+    xml_clock.advance(6 * 60)
     expired = get(url)
     assert (expired.status_code, "ExpiredToken" in expired.text) == (400, True)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.batch_work import RETRYABLE
+from shared.checks.column_types import sql_type
 from shared.checks.identifiers import TableName, column_sql, string_literal
 
 # The codes of failures that may not happen again: https://cloud.google.com/apis/design/errors
@@ -183,17 +184,11 @@ def with_later_answers(query: str, like: AnswerTable, tables: Sequence[AnswerTab
 
 def null_of(column: Mapping[str, Any]) -> str:
     """Return the SQL of NULL with the type of a column."""
-    kind = _sql_type(column)
-    return f"CAST(NULL AS {f'ARRAY<{kind}>' if column.get('mode') == 'REPEATED' else kind})"
+    return f"CAST(NULL AS {sql_type(column)})"
 
 
 def _columns(answers: AnswerTable) -> str:
     return ", ".join(map(column_sql, answers.names))
-
-
-def _sql_type(column: Mapping[str, Any]) -> str:
-    names = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
-    return names.get(column["type"], str(column["type"]))
 
 
 def review(answers: str, like: AnswerTable) -> str:

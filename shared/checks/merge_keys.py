@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shared.checks.column_types import standard_name
 from shared.errors import Rejected
 
 # The types by which BigQuery cannot group rows, and so not find a row by its key:
 # https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/data-types#groupable_data_types
 # https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/window-function-calls#def_window_spec
 _NOT_KEYS = frozenset({"FLOAT64", "JSON", "GEOGRAPHY"})
-_SAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
 
 
 def check_key(key: Sequence[str], columns: Sequence[Mapping[str, Any]], rows: str) -> None:
@@ -45,5 +45,4 @@ def check_key(key: Sequence[str], columns: Sequence[Mapping[str, Any]], rows: st
 
 def type_of(column: Mapping[str, Any]) -> str:
     """Return the type of a column, given as a TableFieldSchema, as SQL writes it; an empty text if it is not known."""
-    kind = str(column.get("type") or "")
-    return "ARRAY" if column.get("mode") == "REPEATED" else _SAME.get(kind, kind)
+    return "ARRAY" if column.get("mode") == "REPEATED" else standard_name(str(column.get("type") or ""))

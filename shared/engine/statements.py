@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from shared.checks.column_types import sql_type
 from shared.checks.identifiers import TableName, column_sql, string_literal, unused_name
 
 
@@ -15,7 +16,7 @@ def create_table(table: TableName, columns: Sequence[Mapping[str, Any]]) -> str:
         table: The table.
         columns: Its columns, each as a TableFieldSchema.
     """
-    listed = ",\n  ".join(f"{column_sql(column['name'])} {_column_type(column)}" for column in columns)
+    listed = ",\n  ".join(f"{column_sql(column['name'])} {sql_type(column)}" for column in columns)
     return f"CREATE TABLE IF NOT EXISTS {table.sql} (\n  {listed}\n)"
 
 
@@ -76,12 +77,3 @@ def merge(
         f"{matched}"
         f"WHEN NOT MATCHED THEN INSERT ({listed}) VALUES ({values})"
     )
-
-
-def _column_type(field: Mapping[str, Any]) -> str:
-    names = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
-    kind = names.get(field["type"], field["type"])
-    if kind in {"RECORD", "STRUCT"}:
-        inner = ", ".join(f"{column_sql(each['name'])} {_column_type(each)}" for each in field.get("fields", ()))
-        kind = f"STRUCT<{inner}>"
-    return f"ARRAY<{kind}>" if field.get("mode") == "REPEATED" else kind

@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_SQL_NAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+_STANDARD_NAMES = {
+    # https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types
+    **dict.fromkeys(("BIGINT", "BYTEINT", "INT", "INTEGER", "SMALLINT", "TINYINT"), "INT64"),
+    "BIGDECIMAL": "BIGNUMERIC",
+    "BOOLEAN": "BOOL",
+    "DECIMAL": "NUMERIC",
+    # https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TableFieldSchema
+    "FLOAT": "FLOAT64",
+    "RECORD": "STRUCT",
+}
+
+
+def standard_name(name: str) -> str:
+    """Return the name in upper case that GoogleSQL's documentation uses for a type, such as ``INT64`` for ``Integer``."""
+    return _STANDARD_NAMES.get(name.upper(), name.upper())
 
 
 def declared_type(f: Mapping[str, Any]) -> str:
     """Return the GoogleSQL type with which a column is declared: with lengths and digits, such as ``STRING(3)``."""
-    kind = str(f["type"])
-    name = _SQL_NAME.get(kind, kind)
+    name = standard_name(str(f["type"]))
     numbers = [str(f[key]) for key in ("maxLength", "precision", "scale") if f.get(key)]
-    if name == "RECORD":
+    if name == "STRUCT":
         name = "STRUCT<" + ", ".join(f"{child['name']} {declared_type(child)}" for child in f["fields"]) + ">"
     elif f.get("rangeElementType"):
         name = f"RANGE<{f['rangeElementType']['type']}>"
@@ -24,8 +37,7 @@ def declared_type(f: Mapping[str, Any]) -> str:
 
 def sql_type(f: Mapping[str, Any]) -> str:
     """Return the GoogleSQL type of a field."""
-    kind = str(f["type"])
-    name = _SQL_NAME.get(kind, kind)
-    if name == "RECORD":
+    name = standard_name(str(f["type"]))
+    if name == "STRUCT":
         name = "STRUCT<" + ", ".join(f"`{child['name']}` {sql_type(child)}" for child in f["fields"]) + ">"
     return f"ARRAY<{name}>" if f.get("mode") == "REPEATED" else name

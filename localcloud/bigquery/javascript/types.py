@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import quote
+from localcloud.bigquery.base.type_names import standard_name
 
 _DUCKDB = {
     "BOOL": "BOOLEAN",
@@ -48,7 +49,6 @@ _ARROW = {
 _SCALE = {"NUMERIC": 9, "BIGNUMERIC": 18}
 # The first value that is too large.
 _LIMIT = {"INT64": 2**63, "NUMERIC": 10**29, "BIGNUMERIC": 10**20}
-_ALIASES = {"BOOLEAN": "BOOL", "INTEGER": "INT64", "FLOAT": "FLOAT64", "DECIMAL": "NUMERIC", "BIGDECIMAL": "BIGNUMERIC"}
 # The integers that a Number represents exactly.
 _LARGEST_EXACT = 2**53
 _FIRST_DAY, _FIRST_MOMENT = date(1970, 1, 1), datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,8 +78,7 @@ class Type:
         Raises:
             QueryError: A function in JavaScript can't have the type.
         """
-        kind = str((data_type or {}).get("typeKind", "")).upper()
-        kind = _ALIASES.get(kind, kind)
+        kind = standard_name(str((data_type or {}).get("typeKind", "")))
         if data_type is not None and kind == "ARRAY":
             return cls(kind, element=cls.of(data_type.get("arrayElementType")))
         if data_type is not None and kind == "STRUCT":

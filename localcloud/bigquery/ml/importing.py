@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.type_names import standard_name
 from localcloud.bigquery.ml.registration import check_alias, check_vertex_id
 from localcloud.bigquery.ml.signature import Feature, Signature
 from localcloud.bigquery.ml.statements import CreateModel, FieldDeclaration, OptionValue
@@ -52,8 +53,8 @@ FORMATS: dict[str, Format] = {
 _STRINGS = ("MODEL_TYPE", "MODEL_PATH", "KMS_KEY_NAME", "MODEL_REGISTRY", "VERTEX_AI_MODEL_ID")
 _ALIASES = "VERTEX_AI_MODEL_VERSION_ALIASES"
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
-_NUMBERS = {"INT64": "INT64", "INTEGER": "INT64", "INT": "INT64", "FLOAT64": "FLOAT64", "FLOAT": "FLOAT64"}
-_NUMBERS |= {"NUMERIC": "FLOAT64", "BIGNUMERIC": "FLOAT64", "DECIMAL": "FLOAT64", "BIGDECIMAL": "FLOAT64"}
+# The types of the declared inputs, and those that the model reads.
+_NUMBERS = {"INT64": "INT64", "FLOAT64": "FLOAT64", "NUMERIC": "FLOAT64", "BIGNUMERIC": "FLOAT64"}
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def _declared(statement: CreateModel, model_type: str) -> Signature | None:
 
 
 def _numeric_type(field: FieldDeclaration) -> str:
-    kind = re.sub(r"\(.*\)", "", field.type)
+    kind = standard_name(re.sub(r"\(.*\)", "", field.type))
     if kind not in _NUMBERS:
         raise QueryError(
             f"Input field {field.name} of an XGBoost model must be numeric (INT64, FLOAT64, NUMERIC or BIGNUMERIC), "

@@ -8,12 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from localcloud.bigquery.base.type_names import standard_name
+
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow#supported_data_types_for_input_columns
 DUCKDB_TYPES = {"INT64": "BIGINT", "FLOAT64": "DOUBLE", "BOOL": "BOOLEAN", "STRING": "VARCHAR"}
 ARROW_TYPES = {"INT64": pa.int64(), "FLOAT64": pa.float64(), "BOOL": pa.bool_(), "STRING": pa.string()}
-
-# The legacy type names in a REST TableFieldSchema, and their GoogleSQL names.
-_STANDARD_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
 
 # For each type, the types that are coerced to it, and those that can be cast to it.
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules
@@ -177,7 +176,7 @@ class ColumnType:
     @classmethod
     def of(cls, field: dict[str, Any]) -> ColumnType:
         """Return the type of a REST ``TableFieldSchema``."""
-        name = _STANDARD_NAMES.get(field["type"], field["type"])
+        name = standard_name(field["type"])
         return cls(name, field.get("mode") == "REPEATED", tuple(cls.of(inner) for inner in field.get("fields", ())))
 
     @property

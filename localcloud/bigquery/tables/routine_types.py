@@ -13,6 +13,7 @@ from bqemulator.catalog.models import RoutineMeta
 from sqlglot import exp
 
 from localcloud.bigquery.base.schema import Field, columns_of, quote
+from localcloud.bigquery.base.type_names import standard_name
 from localcloud.bigquery.sql.structs.positions import coerced_by_position
 
 _INTEGERS = "U?(TINY|SMALL|BIG|HUGE)?INT|U?INTEGER"
@@ -32,7 +33,6 @@ _ACCEPTED = {
     "TIME": "TIME|VARCHAR",
     "TIMESTAMP": "TIMESTAMP.*|DATE|VARCHAR",
 }
-_NAMES = {"BOOLEAN": "BOOL", "INTEGER": "INT64", "FLOAT": "FLOAT64", "DECIMAL": "NUMERIC", "BIGDECIMAL": "BIGNUMERIC"}
 # DuckDB finds the type of a value before it runs a statement, and then leaves out the branch that does not apply.
 MACROS = (
     "CREATE OR REPLACE MACRO _typed(x, accepted, message) AS "
@@ -55,7 +55,7 @@ def type_text(data_type: dict[str, Any] | None) -> str | None:
     if data_type.get("rangeElementType"):
         return f"RANGE<{type_text(data_type['rangeElementType'])}>"
     kind = str(data_type["typeKind"])
-    return _NAMES.get(kind.upper(), kind.upper() if kind.isalnum() else kind)
+    return standard_name(kind) if kind.isalnum() else kind
 
 
 def _shown(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from shared.batches.inputs.columns import RESERVED_COLUMNS, has_kept_prefix
 from shared.batches.inputs.gemini_messages import listed, value_of
 from shared.checks.access import check_writable
+from shared.checks.column_types import standard_name
 from shared.checks.fields import Fields
 from shared.checks.identifiers import TableName, check_column
 from shared.checks.suggestions import closest
@@ -33,7 +34,6 @@ TYPES: Mapping[str, str] = {
 }
 JSON = "JSON"
 _ARRAY = re.compile(r"ARRAY<(\w+)>")
-_SAME = {"INTEGER": "INT64", "INT": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 _COLUMN = re.compile(r"([A-Za-z0-9]+(?:<[A-Za-z0-9]+>)?)\s+(\$.*)", re.DOTALL)
 # A key with or without quotes, or the index of an array:
 # https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#JSONPath_format
@@ -147,8 +147,7 @@ def _read_column(name: str, text: str) -> ResultColumn:
 def _read_type(text: str, field: str) -> str:
     upper = text.upper()
     array = _ARRAY.fullmatch(upper)
-    inner = array[1] if array else upper
-    inner = _SAME.get(inner, inner)
+    inner = standard_name(array[1] if array else upper)
     if inner in TYPES:
         return f"ARRAY<{inner}>" if array else inner
     if upper == JSON:

@@ -12,6 +12,7 @@ from bqemulator.scripting.frames import FrameStack
 from bqemulator.storage.type_map import bq_to_duckdb
 
 from localcloud.bigquery.base.schema import Field, field_of, within_digits
+from localcloud.bigquery.base.type_names import standard_name
 from localcloud.bigquery.sql.reading.tokens import tokens
 from localcloud.bigquery.sql.values.parameters import Value, big_number
 
@@ -65,15 +66,12 @@ def declared_field(type_name: str) -> Field | None:
         return None
 
 
-_ALIASES = {"DECIMAL": "NUMERIC", "INT": "INT64", "SMALLINT": "INT64", "BIGINT": "INT64", "TINYINT": "INT64"}
-
-
 def _plain_type(type_name: str) -> str:
     """Return a type without its parameters, such as the length in ``STRING(10)``."""
     name = type_name.strip()
     if "<" not in name and "(" in name:
         name = name[: name.index("(")].strip()
-    return _ALIASES.get(name.upper(), name)
+    return name if "<" in name else standard_name(name)
 
 
 def _bindable(value: Any) -> Any:

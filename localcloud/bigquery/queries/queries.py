@@ -20,6 +20,7 @@ from localcloud.bigquery.queries.runs import Outcome, StatementRuns
 from localcloud.bigquery.queries.scripts.texts import is_script, script_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
+from localcloud.bigquery.sql.pipes.queries import without_pipes
 from localcloud.bigquery.sql.reading.conditional_routines import without_conditions
 from localcloud.bigquery.sql.reading.javascript import plain_functions
 from localcloud.bigquery.sql.reading.literals import plain_literals
@@ -172,7 +173,7 @@ class QueryJobs:
 def _readable(sql: str, statements: Statements) -> str:
     """Return a statement or script without what bqemulator's and sqlglot's parsers do not know."""
     sql = statements.with_routines(plain_functions(plain_literals(without_tail(sql))))
-    sql, conditional = without_conditions(parseable_calls(without_piped_calls(sql)))
+    sql, conditional = without_conditions(parseable_calls(without_pipes(without_piped_calls(sql))))
     statements.conditional_routines |= conditional
     sql, statements.routine_descriptions = without_routine_options(sql)
     if "@`" in sql:

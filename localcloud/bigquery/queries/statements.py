@@ -40,6 +40,7 @@ from localcloud.bigquery.queries.system_values import SystemValues
 from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.errors.syntax import reject_unknown_functions
 from localcloud.bigquery.sql.reading.default_routines import with_default_dataset
+from localcloud.bigquery.sql.reading.nameless import with_named_columns
 from localcloud.bigquery.sql.reading.names import quote_names
 from localcloud.bigquery.sql.reading.statement import (
     TableName,
@@ -192,6 +193,7 @@ class Statements(Session):
         sql = self.parameters.named_in(replace_system_variables(sql, self.system.literals()))
         sql = self.qualify(with_unnested_types(sql, self.parameters.values))
         self.checks.check(sql)
+        sql = with_named_columns(read_statement(sql, project=self.project))
         sql = self.parameters.literal_times(self.model_uses.inlined(sql))
         if self.learning.uses_models(sql):
             sql = self.learning.rewrite(sql, self, dry_run=self.dry_run)

@@ -53,6 +53,7 @@ from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.structs import alternatives, elements
 from localcloud.bigquery.sql.structs.elements import rewrite_elements
 from localcloud.bigquery.sql.structs.shapes import Shape
+from localcloud.bigquery.sql.structs.set_operations import with_positional_sets
 from localcloud.bigquery.sql.structs.stars import with_stars
 from localcloud.bigquery.sql.structs.subscripts import MACROS
 from localcloud.bigquery.sql.tables import lengths
@@ -266,7 +267,7 @@ def _row_access(sql: str, *, project_id: str, caller: Any, catalog: Catalog) -> 
         found = catalog.get_table(table.catalog or project_id, table.db, table.name)
         return None if found is None else Shape.of(tuple(found.schema_.fields))
 
-    draft = Draft(with_stars(sql, shape))
+    draft = Draft(with_stars(with_positional_sets(sql, shape), shape))
     rewrite_elements(draft, shape)
     return draft.text
 

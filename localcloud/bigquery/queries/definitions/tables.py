@@ -23,6 +23,7 @@ from localcloud.bigquery.queries.definitions.materialized_views import plain_mat
 from localcloud.bigquery.queries.definitions.table_options import without_options
 from localcloud.bigquery.queries.definitions.table_types import check_target
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.reading.columns import column_names
 from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.statement import VIEW_TYPES, Statement, TableName, read_statement
 from localcloud.bigquery.sql.structs.positions import query_by_position
@@ -94,7 +95,7 @@ def completed(statement: Statement, statements: Statements) -> Statement:
     if not isinstance(tree, exp.Create):
         return statement
     if not isinstance(tree.this, exp.Schema):
-        _check_column_names(statement, tree)
+        _check_column_names(statement, tree, statements)
         return statement
     if statement.kind in ("CREATE_TABLE", "CREATE_TABLE_AS_SELECT"):
         check_declared_columns(tree, statements)
@@ -157,15 +158,19 @@ def _with_coerced_query(statement: Statement, create: exp.Create) -> Statement:
     return read_statement(changed.sql(dialect="bigquery"), project=statement.project)
 
 
-def _check_column_names(statement: Statement, create: exp.Create) -> None:
+def _check_column_names(statement: Statement, create: exp.Create, statements: Statements) -> None:
     """Check that the columns of a CREATE ... AS have names, and different ones. Raises ``QueryError``."""
     query = create.expression
     if statement.kind not in ("CREATE_VIEW", "CREATE_TABLE_AS_SELECT") or not isinstance(query, exp.Query):
         return
     kind = "VIEW" if statement.kind == "CREATE_VIEW" else "TABLE"
+
+    def columns_of(source: exp.Expr) -> list[str]:
+        return list(statements.columns_of(source)) if isinstance(source, exp.Table) else []
+
     names: set[str] = set()
-    for number, name in enumerate(Statement("", "SELECT", query).written_names() or (), 1):
-        if name is None:
+    for number, name in enumerate(column_names(query, columns_of), 1):
+        if not name:
             raise QueryError(f"CREATE {kind} columns must be named, but column {number} has no name", location="query")
         if name.lower() in names:
             raise QueryError(f"CREATE {kind} has columns with duplicate name {name}", location="query")

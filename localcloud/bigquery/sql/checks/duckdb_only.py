@@ -160,6 +160,8 @@ def _reject_functions(
                 continue
             if generated is not None and before.is_word("AS"):
                 continue  # the columns of an alias
+            if before.is_word("BY") and upper == "NAME":
+                continue  # of a set operation
         elif parts[0].upper() in _ML_NAMESPACES:
             continue
         kind = "Table-valued function" if called.first in _sources(found) else "Function"

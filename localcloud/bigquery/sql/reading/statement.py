@@ -222,6 +222,8 @@ class Statement:
         """Return the names of a query's columns, None for one without a name; or None if there is a ``*``."""
         select = self.tree
         while isinstance(select, (exp.SetOperation, exp.Subquery)):
+            if select.args.get("by_name"):
+                return None
             select = select.this
         if not isinstance(select, exp.Select) or select.args.get("kind") or any(p.is_star for p in select.expressions):
             return None

@@ -1,0 +1,1 @@
+"""Pipe syntax, written as SELECT statements."""

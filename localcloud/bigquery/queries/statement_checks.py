@@ -12,6 +12,8 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.sql.checks.ambiguity import reject_ambiguous
+from localcloud.bigquery.sql.checks.set_operators import reject_mixed_operators
+from localcloud.bigquery.sql.checks.windows import reject_wrong_windows
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.statement import DML_TYPES, Statement, TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import position, tokens
@@ -61,6 +63,8 @@ class StatementChecks:
         statement = read_statement(sql, project=self._project)
         self._check_names(statement)
         if statement.tree is not None:
+            reject_mixed_operators(statement.tree)
+            reject_wrong_windows(statement.tree)
             if statement.tree.find(exp.Subquery, exp.CTE) is not None:  # a table has no two columns of one name
                 reject_ambiguous(sql, statement.tree, self._columns_of)
             self._check_samples(statement.tree)

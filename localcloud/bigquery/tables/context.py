@@ -29,6 +29,9 @@ from sqlglot import exp
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.javascript.functions import check_function
+from localcloud.bigquery.sql.clauses.joined_columns import put_joined_columns_first
+from localcloud.bigquery.sql.clauses.named_windows import write_out_windows
+from localcloud.bigquery.sql.clauses.set_operations import match_columns_by_position
 from localcloud.bigquery.sql.functions import (
     adjustments,
     arithmetic,
@@ -53,7 +56,6 @@ from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.structs import alternatives, elements
 from localcloud.bigquery.sql.structs.elements import rewrite_elements
 from localcloud.bigquery.sql.structs.shapes import Shape
-from localcloud.bigquery.sql.structs.set_operations import with_positional_sets
 from localcloud.bigquery.sql.structs.stars import with_stars
 from localcloud.bigquery.sql.structs.subscripts import MACROS
 from localcloud.bigquery.sql.tables import lengths
@@ -267,7 +269,10 @@ def _row_access(sql: str, *, project_id: str, caller: Any, catalog: Catalog) -> 
         found = catalog.get_table(table.catalog or project_id, table.db, table.name)
         return None if found is None else Shape.of(tuple(found.schema_.fields))
 
-    draft = Draft(with_stars(with_positional_sets(sql, shape), shape))
+    draft = Draft(with_stars(sql, shape))
+    match_columns_by_position(draft, shape)
+    put_joined_columns_first(draft)
+    write_out_windows(draft)
     rewrite_elements(draft, shape)
     return draft.text
 

@@ -68,7 +68,10 @@ def test_an_operator_changes_the_rows_before_it(
         ("|> RENAME nope AS x", "nope"),
         ("|> SELECT item |> ORDER BY sales", "Unrecognized name: sales"),
         ("|> SELECT item |> WHERE sale.sales > 1", "sale"),
-        ("|> WHERE TRUE |> TABLESAMPLE SYSTEM (5 PERCENT)", "TABLESAMPLE SYSTEM can only be applied directly to tables"),
+        (
+            "|> WHERE TRUE |> TABLESAMPLE SYSTEM (5 PERCENT)",
+            "TABLESAMPLE SYSTEM can only be applied directly to tables",
+        ),
         ("|> FORK (|> WHERE TRUE)", 'Unexpected "|>"'),
         ("|> NOPE", 'Unexpected identifier "NOPE"'),
     ],
@@ -84,7 +87,8 @@ def test_a_wrong_operator_is_refused(world: BigQueryWorld, operators: str, messa
     [
         ("SELECT 1 AS a |> WHERE a > 0", "SELECT * FROM (SELECT 1 AS a) WHERE (a > 0)"),
         ("WITH a AS (FROM t |> LIMIT 1) FROM a |> LIMIT 2", "WITH a AS (SELECT * FROM t LIMIT 1) SELECT * FROM a LIMIT 2"),
-        ("CREATE TABLE d.x AS FROM t, u |> JOIN v ON t.a = v.a", "CREATE TABLE d.x AS SELECT * FROM t CROSS JOIN u JOIN v ON t.a = v.a"),
+        ("CREATE TABLE d.x AS FROM t, u |> JOIN v ON t.a = v.a",
+         "CREATE TABLE d.x AS SELECT * FROM t CROSS JOIN u JOIN v ON t.a = v.a"),
         ("SET x = (FROM t |> AGGREGATE MAX(a)); SELECT x", "SET x = (SELECT MAX(a) FROM t HAVING TRUE); SELECT x"),
         ("INSERT INTO t (a) FROM u -- all\n|> SELECT a", "INSERT INTO t (a) SELECT a FROM u"),
     ],

@@ -46,4 +46,3 @@ def _is_alias(column: exp.Column) -> bool:
     clause = column.find_ancestor(exp.Group, exp.Having, exp.Order, exp.Qualify, exp.Select)
     query = clause.parent if clause is not None and not isinstance(clause, exp.Select) else None
     return isinstance(query, exp.Select) and column.name.lower() in map(str.lower, query.named_selects)
-

@@ -60,6 +60,7 @@ _CASTS = {
 }
 _CHECKED: tuple[Any, ...] = (*_COMPARISONS, *_CONDITIONS, *_CONNECTORS, *_ALIKE, *_FIRST_ARGUMENTS)
 _CHECKED += (exp.Array, exp.Between, exp.Case, exp.Cast, exp.If, exp.In, exp.Join, exp.SetOperation, exp.TryCast)
+_CHECKED += (exp.Window,)
 
 
 def reject_wrong_types(draft: Draft) -> None:
@@ -92,6 +93,8 @@ def _problem(node: exp.Expr) -> str | None:
         return _set_operation(node)
     if isinstance(node, exp.Cast):
         return _cast(node)
+    if isinstance(node, exp.Window):
+        return _window(node)
     if kind in _CONDITIONS or isinstance(node, exp.Join):
         condition = node.args.get("on") if isinstance(node, exp.Join) else node.this
         if (name := _name(condition)) not in (None, "BOOL"):
@@ -158,9 +161,37 @@ def _columns(query: exp.Expr) -> list[exp.Expr]:
     if found is None or len(found) != len(values):
         return [each if isinstance(each, (exp.Literal, exp.Boolean)) else exp.Null() for each in values]
     return [
-        value if isinstance(value, (exp.Literal, exp.Null)) else column
+        value if isinstance(value, exp.Null) or (isinstance(value, exp.Literal) and value.is_string) else column
         for value, column in zip(values, found, strict=True)
     ]
+
+
+def _window(node: exp.Window) -> str | None:
+    """Return what is wrong with the types of a window.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/window-function-calls#window_frame_clause
+    """
+    for each in node.args.get("partition_by") or ():
+        if _name(each) == "FLOAT64":
+            return "Partitioning by expressions of type FLOAT64 is not allowed"
+    frame, order = node.args.get("spec"), node.args.get("order")
+    if frame is None or order is None or frame.args.get("kind") != "RANGE":
+        return None
+    bounds = [each for key in ("start", "end") if isinstance(each := frame.args.get(key), exp.Expr)]
+    if not bounds:
+        return None
+    key = _name(order.expressions[0].this)
+    if key is not None and key not in _NUMBERS:
+        return (
+            "ORDER BY key must be numeric in a RANGE-based window with OFFSET PRECEDING or OFFSET FOLLOWING boundaries, but "
+            f"has type {key}"
+        )
+    if key == "INT64" and any(isinstance(bound, exp.Literal) and not bound.is_int for bound in bounds):
+        return (
+            "Window framing expression has type FLOAT64 that cannot coerce to the type of the ORDER BY expression, which is "
+            "INT64"
+        )
+    return None
 
 
 def _cast(node: exp.Cast) -> str | None:
@@ -206,7 +237,7 @@ def _list(values: Iterable[exp.Expr]) -> str:
 
 def _shown(value: exp.Expr) -> str:
     kind = whole_type_of(value)
-    return "NULL" if kind is None else kind.sql(dialect="bigquery")
+    return _name(value) or "NULL" if kind is None else kind.sql(dialect="bigquery")
 
 
 def _name(value: exp.Expr | None) -> str | None:
@@ -214,6 +245,8 @@ def _name(value: exp.Expr | None) -> str | None:
     if value is None or isinstance(value, (exp.Null, exp.Parameter, exp.Placeholder)):
         return None
     kind = whole_type_of(value)
+    if kind is None and isinstance(value, exp.Literal):
+        return "STRING" if value.is_string else "INT64" if value.is_int else "FLOAT64"
     return None if kind is None else _named(kind)
 
 

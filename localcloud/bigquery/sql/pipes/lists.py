@@ -114,7 +114,9 @@ def tables_of(part: Part) -> list[str]:
 
 
 def _table(part: Part) -> list[str]:
-    part = part.split_at(*_AFTER_A_TABLE)[0] if not part.tokens[:1] or not part.tokens[0].is_word(*_JOIN_WORDS) else part
+    part = (
+        part.split_at(*_AFTER_A_TABLE)[0] if not part.tokens[:1] or not part.tokens[0].is_word(*_JOIN_WORDS) else part
+    )
     while part.tokens and part.tokens[-1].is_word(*_JOIN_WORDS):
         part = Part(part.sql, part.tokens[:-1])
     if not part.tokens or part.tokens[0].is_word("UNNEST") or part.tokens[-1].kind not in _NAMES:

@@ -155,7 +155,9 @@ def _aggregate(operator: Operator, rows: Rows) -> Rows:
 
 def _join(operator: Operator, rows: Rows) -> Rows:
     rows = rows.nested(operator.named)
-    return replace(rows, source=f"{rows.source} {operator.words.text}", tables=(*rows.tables, *tables_of(operator.words)))
+    return replace(
+        rows, source=f"{rows.source} {operator.words.text}", tables=(*rows.tables, *tables_of(operator.words))
+    )
 
 
 def _combine(operator: Operator, rows: Rows) -> Rows:

@@ -59,9 +59,7 @@ class Rows:
         keeping = self._keeping("*", named)
         return self._from(f"({keeping.query})", (), keeping.kept)
 
-    def projected(
-        self, columns: str, later: AbstractSet[str], *, named: AbstractSet[str], after: str = ""
-    ) -> Rows:
+    def projected(self, columns: str, later: AbstractSet[str], *, named: AbstractSet[str], after: str = "") -> Rows:
         """Return the rows with other columns, and the rows of the tables whose columns are named later.
 
         Args:

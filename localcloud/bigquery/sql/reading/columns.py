@@ -62,4 +62,6 @@ def _all_columns(query: exp.Select, table: str, columns_of: SourceColumns) -> li
             names += found
     joined = {each.name.lower() for join in query.args.get("joins") or () for each in join.args.get("using") or ()}
     lower = [name.lower() for name in names]
-    return [name for number, name in enumerate(names) if lower[number] not in joined or lower[number] not in lower[:number]]
+    return [
+        name for number, name in enumerate(names) if lower[number] not in joined or lower[number] not in lower[:number]
+    ]

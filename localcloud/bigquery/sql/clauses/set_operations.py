@@ -13,25 +13,25 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.reading.columns import SourceColumns, column_names
-from localcloud.bigquery.sql.reading.tokens import parsed
+from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.structs.shapes import Shapes, TableShape
 
 _BY_NAME = re.compile(r"\b(?:BY\s+NAME|CORRESPONDING)\b", re.IGNORECASE)
 
 
-def with_positional_sets(sql: str, table_shape: TableShape) -> str:
-    """Return one statement of GoogleSQL without BY NAME and CORRESPONDING.
+def match_columns_by_position(draft: Draft, table_shape: TableShape) -> None:
+    """Write BY NAME and CORRESPONDING of a statement of GoogleSQL as the columns of its queries.
 
     Args:
-        sql: The statement.
+        draft: The statement.
         table_shape: Returns the columns of a table.
 
     Raises:
         QueryError: The columns of a query are not known, or the queries do not have the columns that they need.
     """
-    tree = parsed(sql) if _BY_NAME.search(sql) is not None else None
+    tree = draft.tree if _BY_NAME.search(draft.text) is not None else None
     if tree is None:
-        return sql
+        return
     shapes = Shapes(table_shape)
 
     def columns_of(source: exp.Expr) -> Sequence[str]:
@@ -43,7 +43,7 @@ def with_positional_sets(sql: str, table_shape: TableShape) -> str:
     for operation in reversed(list(tree.find_all(exp.SetOperation, bfs=False))):
         if operation.args.get("by_name"):
             _by_position(operation, [_names(side, columns_of) for side in (operation.this, operation.expression)])
-    return tree.sql(dialect="bigquery")
+    draft.changed(tree)
 
 
 def _unnested(source: exp.Unnest, shapes: Shapes) -> list[str]:
@@ -88,7 +88,8 @@ def _by_position(operation: exp.SetOperation, sides: list[list[str]]) -> None:
     for number, side in enumerate(sides, 1) if listed and not mode else ():
         if {each.lower() for each in side} != {each.lower() for each in listed}:
             raise QueryError(
-                f"Query {number} must share the same set of column names as the ON list when using BY NAME ON", location="query"
+                f"Query {number} must share the same set of column names as the ON list when using BY NAME ON",
+                location="query",
             )
     for key, side in (("this", left), ("expression", right)):
         operation.set(key, _selected(operation.args[key], names, side))

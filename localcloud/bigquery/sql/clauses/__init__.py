@@ -1,0 +1,1 @@
+"""The clauses of a query, written in the form that DuckDB has."""

@@ -1,0 +1,86 @@
+"""The clauses of a query: set operations, windows, joins and stars, in the forms that GoogleSQL has.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from google.api_core.exceptions import BadRequest
+
+from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
+    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
+        running.client().create_dataset("d")
+        running.rows("CREATE TABLE d.t AS SELECT 1 AS a, 'x' AS b, 1.5 AS f, DATE '2024-01-01' AS day UNION ALL "
+                     "SELECT 3, 'y', 2.5, DATE '2024-01-02'")  # fmt: skip
+        running.rows("CREATE TABLE d.u AS SELECT 'y' AS b, 3 AS a, 7 AS c")
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("sql", "names", "rows"),
+    [
+        ("SELECT 1 AS a, 10 AS b UNION ALL BY NAME SELECT 20 AS b, 2 AS a", "a b", [(1, 10), (2, 20)]),
+        ("SELECT 1 AS a, 10 AS b INNER UNION ALL BY NAME (SELECT 20 AS b, 2 AS c)", "b", [(10,), (20,)]),
+        ("SELECT 1 AS a, 10 AS b FULL OUTER UNION ALL BY NAME SELECT 20 AS b, 2 AS c", "a b c", [(1, 10, None), (None, 20, 2)]),
+        ("SELECT 1 AS a, 10 AS b LEFT UNION ALL CORRESPONDING SELECT 20 AS b, 2 AS c", "a b", [(1, 10), (None, 20)]),
+        ("SELECT 1 AS a, 10 AS b OUTER UNION ALL BY NAME ON (b) SELECT 20 AS b, 2 AS c", "b", [(10,), (20,)]),
+        ("SELECT a, b FROM d.t INTERSECT DISTINCT BY NAME SELECT * EXCEPT (c) FROM d.u", "a b", [(3, "y")]),
+        ("SELECT * EXCEPT (f, day), a + 1 FROM d.t WHERE a = 1", "a b f0_", [(1, "x", 2)]),
+        ("WITH w AS (SELECT a, 2 FROM d.t) SELECT w.*, 3 FROM w WHERE a = 1", "a f0_ f1_", [(1, 2, 3)]),
+        ("SELECT * EXCEPT (f, day) FROM d.t JOIN d.u USING (b, a)", "b a c", [("y", 3, 7)]),
+        ("SELECT * REPLACE (a + 1 AS a) FROM (SELECT c, a FROM d.u) JOIN (SELECT 3 AS a) USING (a)", "a c", [(4, 7)]),
+        ("SELECT SUM(a) OVER w AS s FROM d.t WINDOW v AS (ORDER BY a ROWS 1 PRECEDING), w AS (v) ORDER BY s",
+         "s", [(1,), (4,)]),
+        ("SELECT LEAD(a, 1, -1) OVER (ORDER BY a) AS n FROM d.t ORDER BY n", "n", [(-1,), (3,)]),
+    ],
+)  # fmt: skip
+def test_a_clause_returns_these_columns_and_rows(
+    world: BigQueryWorld, sql: str, names: str, rows: list[tuple[Any, ...]]
+) -> None:
+    result = world.client().query_and_wait(sql)
+    assert [field.name for field in result.schema] == names.split()
+    assert [tuple(row.values()) for row in result] == rows
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT a FROM d.t UNION ALL BY NAME SELECT a, b FROM d.t", "query 1 has [a] and query 2 has [a, b]"),
+        ("SELECT 1, 2 AS a UNION ALL BY NAME SELECT 1, 2 AS a", "Anonymous columns are not allowed in set operations"),
+        ("SELECT 1 AS a, 2 AS b UNION ALL BY NAME ON (a) SELECT 1 AS a", "Query 1 must share the same set of column names"),
+        ("SELECT 1 AS a UNION ALL SELECT 2 EXCEPT DISTINCT SELECT 2", "Different set operations cannot be used"),
+        ("SELECT 1 AS a UNION ALL SELECT 'x'", "Column 1 in UNION ALL has incompatible types: INT64, STRING"),
+        ("CREATE TABLE d.x AS SELECT *, 1 FROM d.u", "CREATE TABLE columns must be named, but column 4 has no name"),
+        ("CREATE VIEW d.x AS SELECT *, a FROM d.u", "CREATE VIEW has columns with duplicate name a"),
+        ("SELECT RANK() OVER () FROM d.t", "Window ORDER BY is required for analytic function rank"),
+        ("SELECT LAST_VALUE(a) OVER w FROM d.t WINDOW w AS (PARTITION BY b)", "is required for analytic function last_value"),
+        ("SELECT ROW_NUMBER() OVER (ORDER BY a ROWS 1 PRECEDING) FROM d.t", "not allowed for analytic function row_number"),
+        ("SELECT PERCENTILE_CONT(a, 0.5) OVER (ORDER BY a) FROM d.t", "ORDER BY is not allowed for analytic function"),
+        ("SELECT APPROX_QUANTILES(a, 2) OVER () FROM d.t", "APPROX_QUANTILES does not support an OVER clause"),
+        ("SELECT COUNT(DISTINCT a) OVER (ORDER BY a) FROM d.t", "Window ORDER BY is not allowed if DISTINCT is specified"),
+        ("SELECT ARRAY_AGG(a ORDER BY a) OVER () FROM d.t", "ORDER BY in arguments is not supported on analytic functions"),
+        ("SELECT LAG(a, 1, a) OVER (ORDER BY a) FROM d.t", "third argument (the default expression) to LAG must be constant"),
+        ("SELECT LEAD(a, NULL) OVER (ORDER BY a) FROM d.t", "Argument 2 to LEAD must be non-NULL"),
+        ("SELECT NTILE(a) OVER (ORDER BY a) FROM d.t", "The argument to NTILE must be a literal or query parameter"),
+        ("SELECT SUM(a) OVER (ORDER BY a GROUPS 1 PRECEDING) FROM d.t", "got keyword GROUPS"),
+        ("SELECT SUM(a) OVER (ORDER BY a ROWS a PRECEDING) FROM d.t", "framing expression must be a literal or parameter"),
+        ("SELECT SUM(a) OVER (ORDER BY day RANGE INTERVAL 1 DAY PRECEDING) FROM d.t", "not an INTERVAL"),
+        ("SELECT SUM(a) OVER (ORDER BY day RANGE 1 PRECEDING) FROM d.t", "key must be numeric in a RANGE-based window"),
+        ("SELECT SUM(a) OVER (ORDER BY b RANGE 1 PRECEDING) FROM d.t", "but has type STRING"),
+        ("SELECT SUM(a) OVER (PARTITION BY f) FROM d.t", "Partitioning by expressions of type FLOAT64 is not allowed"),
+        ("SELECT SUM(a) OVER (w ORDER BY b) FROM d.t WINDOW w AS (ORDER BY a)", "it cannot have an inline ORDER BY"),
+        ("SELECT SUM(a) OVER w FROM d.t WINDOW w AS (v), v AS (ORDER BY a)", "Unrecognized window alias v"),
+    ],
+)  # fmt: skip
+def test_a_clause_that_googlesql_does_not_have_is_refused(world: BigQueryWorld, sql: str, message: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        world.rows(sql)
+    assert message in str(caught.value)

@@ -115,7 +115,7 @@ def test_the_error_is_bigquerys(world: BigQueryWorld, sql: str, message: str) ->
 
 
 def test_a_table_of_two_columns_with_the_same_name_is_refused(world: BigQueryWorld, dataset: str) -> None:
-    with pytest.raises(exceptions.BadRequest, match=r"destination table is present. Found duplicate\(s\): id"):
+    with pytest.raises(exceptions.BadRequest, match="CREATE TABLE has columns with duplicate name id"):
         world.rows(f"CREATE TABLE {dataset}.twice AS SELECT * FROM (SELECT 1 AS id), (SELECT 2 AS id)")
 
 

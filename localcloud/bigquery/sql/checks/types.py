@@ -59,8 +59,18 @@ _CASTS = {
     "TIMESTAMP": _TIMES | {"TIME"},
 }
 _CHECKED: tuple[Any, ...] = (*_COMPARISONS, *_CONDITIONS, *_CONNECTORS, *_ALIKE, *_FIRST_ARGUMENTS)
-_CHECKED += (exp.Array, exp.Between, exp.Case, exp.Cast, exp.If, exp.In, exp.Join, exp.SetOperation, exp.TryCast)
-_CHECKED += (exp.Window,)
+_CHECKED += (
+    exp.Array,
+    exp.Between,
+    exp.Case,
+    exp.Cast,
+    exp.If,
+    exp.In,
+    exp.Join,
+    exp.SetOperation,
+    exp.TryCast,
+    exp.Window,
+)
 
 
 def reject_wrong_types(draft: Draft) -> None:
@@ -237,7 +247,7 @@ def _list(values: Iterable[exp.Expr]) -> str:
 
 def _shown(value: exp.Expr) -> str:
     kind = whole_type_of(value)
-    return _name(value) or "NULL" if kind is None else kind.sql(dialect="bigquery")
+    return "NULL" if kind is None else kind.sql(dialect="bigquery")
 
 
 def _name(value: exp.Expr | None) -> str | None:
@@ -245,8 +255,6 @@ def _name(value: exp.Expr | None) -> str | None:
     if value is None or isinstance(value, (exp.Null, exp.Parameter, exp.Placeholder)):
         return None
     kind = whole_type_of(value)
-    if kind is None and isinstance(value, exp.Literal):
-        return "STRING" if value.is_string else "INT64" if value.is_int else "FLOAT64"
     return None if kind is None else _named(kind)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from benchmarks.processes import PROJECT, STATE_BUCKET, StoredAtStart
 from localcloud.base.clock import rfc3339
-from shared.engine.index import index_metadata, index_name
-from shared.engine.ledger import OPEN, STATE, item_name
-from shared.engine.stored_items import item_to_json
+from shared.engine.ledger.index import index_metadata, index_name
+from shared.engine.ledger.ledger import OPEN, STATE, item_name
+from shared.engine.ledger.stored_items import item_to_json
 from shared.keys import hash_of
 from shared.work import Item, Job, Kind, Step, StepState, System
 from shared.work_facts import PredictionFacts, PredictionMessage

@@ -14,8 +14,8 @@ from shared.drops.watches import Sender
 from shared.engine.answers import left_to_the_poller, rejections
 from shared.engine.claims import claim_request
 from shared.engine.handler import Handler
+from shared.engine.running.steps import advance
 from shared.engine.services import services
-from shared.engine.steps import advance
 from shared.errors import LostRace
 from shared.events.edge import cloud_event
 from shared.events.incoming import Message

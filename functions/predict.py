@@ -6,8 +6,8 @@ from cloudevents.http import CloudEvent
 
 from shared.engine.answers import left_to_the_poller, rejections
 from shared.engine.claims import claim_request
+from shared.engine.running.steps import advance
 from shared.engine.services import services
-from shared.engine.steps import advance
 from shared.events.edge import cloud_event
 from shared.events.incoming import Message
 from shared.messages.predict_request import PredictRequest

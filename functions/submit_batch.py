@@ -16,8 +16,8 @@ from shared.batches.places import facts_of
 from shared.batches.request import BatchRequest
 from shared.engine.answers import left_to_the_poller, reject, rejections
 from shared.engine.claims import claim_request
+from shared.engine.running.steps import advance
 from shared.engine.services import services
-from shared.engine.steps import advance
 from shared.errors import Rejected, TryLater
 from shared.events.edge import cloud_event, http_function
 from shared.events.incoming import Message

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from google.cloud import storage
 
     from declaration.model import Declaration
-    from shared.engine.ledger import Ledger
+    from shared.engine.ledger.ledger import Ledger
 
 DECLARATION = Path(__file__).resolve().parent.parent / "deploy" / "functions.yaml"
 # How long a claim of a call is valid; these commands only read, and claim nothing.
@@ -69,7 +69,7 @@ class Project:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger in the state bucket."""
-        from shared.engine.ledger import Ledger
+        from shared.engine.ledger.ledger import Ledger
 
         return Ledger(self.storage, self.state_bucket, clock=utc_now, lease_seconds=_LEASE_SECONDS)
 

@@ -18,7 +18,7 @@ from modeldrop.project import Project
 from shared.batch_work import BatchFacts, BatchMessage
 from shared.clock import utc_now
 from shared.drops.ignored import MARKERS
-from shared.engine.ledger import MODELS
+from shared.engine.ledger.ledger import MODELS
 from shared.errors import Unreadable
 from shared.events.outgoing import Event
 from shared.work import Item, Kind

@@ -12,9 +12,9 @@ from modeldrop.project import Project
 from shared.batch_work import BatchFacts
 from shared.drops.drop import DropPath
 from shared.drops.layout import Misplaced, misplaced
-from shared.engine.index import is_key
-from shared.engine.ledger import Ledger, StoredItem
-from shared.engine.refused import listed_rejections, read_rejection
+from shared.engine.ledger.index import is_key
+from shared.engine.ledger.ledger import Ledger, StoredItem
+from shared.engine.ledger.refused import listed_rejections, read_rejection
 from shared.errors import Unreadable
 from shared.events.outgoing import Event
 from shared.keys import hash_of

@@ -20,10 +20,10 @@ from shared.batches.batching import Batches
 from shared.batches.places import facts_of, own_tables
 from shared.checks.fields import Fields
 from shared.checks.labels import read_request_id
-from shared.engine.index import is_key
-from shared.engine.refused import listed_rejections, read_rejection
+from shared.engine.ledger.index import is_key
+from shared.engine.ledger.refused import listed_rejections, read_rejection
+from shared.engine.running.steps import advance
 from shared.engine.services import Services
-from shared.engine.steps import advance
 from shared.errors import LostRace, Rejected, TryLater, Unreadable, short_reason
 from shared.events.incoming import Message
 from shared.events.outgoing import completion_event, deleted_event

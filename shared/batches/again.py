@@ -17,8 +17,8 @@ from shared.batches.places import facts_of, own_tables, request_of, table_at, ta
 from shared.batches.preparing import prepared
 from shared.batches.reading import lines_location, with_reason
 from shared.engine.claims import check_claim, next_attempt
+from shared.engine.running.steps import advance
 from shared.engine.services import Services
-from shared.engine.steps import advance
 from shared.errors import LostRace, ModeldropError, Rejected, TryLater, short_reason
 from shared.events.incoming import Message
 from shared.log import log

@@ -14,8 +14,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from shared.drops.layout import DATASET, FILE, LAYOUT, MODEL, Misplaced
-from shared.engine.decoding import moment
-from shared.engine.objects import Record
+from shared.engine.ledger.decoding import moment
+from shared.engine.ledger.objects import Record
 from shared.engine.services import Services
 from shared.errors import LostRace, Problem, Unreadable
 from shared.events.outgoing import IgnoredObject, ignored_event, ignored_key

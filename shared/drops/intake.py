@@ -24,9 +24,9 @@ from shared.drops.remote import REMOTE
 from shared.drops.turns import ModelRecords
 from shared.drops.watches import Sender
 from shared.engine.claims import claim_once, claim_request, next_attempt
-from shared.engine.ledger import Claimed
+from shared.engine.ledger.ledger import Claimed
+from shared.engine.running.steps import advance
 from shared.engine.services import Services
-from shared.engine.steps import advance
 from shared.errors import Problem, Rejected, Unreadable
 from shared.events.incoming import StoredObject
 from shared.work import Item, Kind, Outcome

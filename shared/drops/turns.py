@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from shared.checks.identifiers import ModelName
-from shared.engine.decoding import Undecodable, decode
-from shared.engine.ledger import MODELS
-from shared.engine.objects import Record
+from shared.engine.ledger.decoding import Undecodable, decode
+from shared.engine.ledger.ledger import MODELS
+from shared.engine.ledger.objects import Record
 from shared.engine.services import Services
 from shared.engine.stuck import report_object
 from shared.errors import LostRace, TryLater, Unreadable

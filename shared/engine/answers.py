@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared.checks.labels import fill_in_time, right_labels
+from shared.engine.ledger.refused import keep_rejection
 from shared.engine.recognition import wrong_topic
-from shared.engine.refused import keep_rejection
 from shared.engine.services import Services
 from shared.errors import LostRace, Problem, Rejected, TryLater, Unreadable, short_reason
 from shared.events.incoming import Message

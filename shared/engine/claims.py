@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.engine.ledger import Claimed
+from shared.engine.ledger.ledger import Claimed
 from shared.engine.services import Services
 from shared.engine.stuck import UNREADABLE
 from shared.errors import LostRace, Rejected, TryLater, Unreadable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from shared.clock import Clock, utc_now
 from shared.cloud import clients
-from shared.engine.ledger import Ledger
+from shared.engine.ledger.ledger import Ledger
 from shared.settings import Settings, settings
 
 if TYPE_CHECKING:

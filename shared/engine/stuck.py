@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.engine.handler import Handler
-from shared.engine.objects import REPORTED, ListedObject
+from shared.engine.ledger.objects import REPORTED, ListedObject
 from shared.engine.services import Services
 from shared.errors import Problem, Unreadable, short_reason
 from shared.events.outgoing import BadObject, bad_object_event, stuck_event

@@ -13,8 +13,8 @@ from threading import Lock
 
 from shared.clock import Clock
 from shared.cloud.scheduler import ScheduledJob
-from shared.engine.index import Pending
-from shared.engine.ledger import Ledger
+from shared.engine.ledger.index import Pending
+from shared.engine.ledger.ledger import Ledger
 from shared.errors import ModeldropError, short_reason
 from shared.log import log
 from shared.work import Item, Kind

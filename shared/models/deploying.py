@@ -23,7 +23,7 @@ from shared.endpoints.deployments import deployed_model_id, is_named, undeploy_c
 from shared.endpoints.entries import RegistryEntry, entry_of, required_entry, version_of
 from shared.endpoints.stand_ins import deployments_with_stand_ins, stand_ins_of, traffic_without
 from shared.engine.claims import seconds_left
-from shared.engine.labels import job_labels
+from shared.engine.running.labels import job_labels
 from shared.engine.services import Services
 from shared.errors import Rejected
 from shared.keys import hash_of

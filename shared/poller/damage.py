@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shared.engine.index import LOOKS, LOOKS_REPORTED, NEXT_LOOK, DamagedIndex, Pending
+from shared.engine.ledger.index import LOOKS, LOOKS_REPORTED, NEXT_LOOK, DamagedIndex, Pending
 from shared.engine.services import Services
 from shared.engine.stuck import ADVICE, report_bad_object, report_object, report_object_once
 from shared.engine.waking import LONGEST_DELAY

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.endpoint_calls import OperationReport
 from shared.cloud.states import Progress
-from shared.engine.index import Pending
+from shared.engine.ledger.index import Pending
 from shared.engine.waking import set_aside
 from shared.work import REFUSED, StepState, System, WaitReason
 

@@ -12,7 +12,7 @@ from itertools import islice
 
 from shared.drops.ignored import MARKERS, REPORTED_AGAIN, marker_of, report_ignored
 from shared.drops.layout import Misplaced
-from shared.engine.objects import ListedObject
+from shared.engine.ledger.objects import ListedObject
 from shared.engine.services import Services
 from shared.events.incoming import StoredObject
 from shared.log import log

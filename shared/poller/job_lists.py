@@ -15,7 +15,7 @@ from math import ceil
 
 from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.endpoint_calls import OperationReport
-from shared.engine.index import Pending
+from shared.engine.ledger.index import Pending
 from shared.engine.services import Services
 from shared.errors import ModeldropError, short_reason
 from shared.log import log

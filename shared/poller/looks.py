@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.engine.index import LOOKS, LOOKS_REPORTED, NEXT_LOOK, Pending
+from shared.engine.ledger.index import LOOKS, LOOKS_REPORTED, NEXT_LOOK, Pending
 from shared.engine.services import Services
 from shared.engine.stuck import report_bad_object
 from shared.engine.waking import LONGEST_DELAY

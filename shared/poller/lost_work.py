@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.cloud.batch_jobs import KEY_LABEL, KIND_LABEL
-from shared.engine.decoding import Undecodable, decode
-from shared.engine.index import is_key
+from shared.engine.ledger.decoding import Undecodable, decode
+from shared.engine.ledger.index import is_key
 from shared.engine.services import Services
 from shared.engine.stuck import report_bad_object, report_object
 from shared.errors import ModeldropError, Unreadable, short_reason

@@ -17,8 +17,8 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.engine.decoding import Undecodable, decode
-from shared.engine.index import Pending, is_key
+from shared.engine.ledger.decoding import Undecodable, decode
+from shared.engine.ledger.index import Pending, is_key
 from shared.engine.services import Services
 from shared.errors import Rejected, TryLater, short_reason
 from shared.log import log

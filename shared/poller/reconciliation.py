@@ -12,7 +12,7 @@ from functools import partial
 from shared.drops import watches
 from shared.drops.drop import DropPath
 from shared.drops.files import drop_files
-from shared.engine.decoding import Undecodable, decode
+from shared.engine.ledger.decoding import Undecodable, decode
 from shared.engine.services import Services
 from shared.engine.stuck import report_object
 from shared.errors import Unreadable

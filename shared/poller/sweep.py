@@ -15,10 +15,10 @@ from itertools import islice
 from shared.drops import watches
 from shared.drops.importing import NO_DATASET
 from shared.drops.intake import import_into_new_dataset
-from shared.engine.index import Pending
-from shared.engine.ledger import ENDED, FINAL, ITEMS, PROBLEM, STATE, StoredItem, work_of
-from shared.engine.objects import ListedObject
-from shared.engine.refused import FOLDER as REJECTED
+from shared.engine.ledger.index import Pending
+from shared.engine.ledger.ledger import ENDED, FINAL, ITEMS, PROBLEM, STATE, StoredItem, work_of
+from shared.engine.ledger.objects import ListedObject
+from shared.engine.ledger.refused import FOLDER as REJECTED
 from shared.engine.services import Services
 from shared.engine.stuck import ADVICE, report_object_once
 from shared.errors import Unreadable

@@ -21,10 +21,10 @@ from shared.drops.drop import DropPath
 from shared.drops.importing import Imports
 from shared.drops.intake import examine_drop
 from shared.engine.handler import Handler
-from shared.engine.index import DamagedIndex, Pending
-from shared.engine.operations import settle_operation
+from shared.engine.ledger.index import DamagedIndex, Pending
+from shared.engine.running.operations import settle_operation
+from shared.engine.running.steps import advance, retry_batch, retry_query, settle_batch, settle_query
 from shared.engine.services import Services
-from shared.engine.steps import advance, retry_batch, retry_query, settle_batch, settle_query
 from shared.engine.stuck import ADVICE, UNREADABLE, deadline_of, report_late, report_stuck
 from shared.engine.waking import due_soon
 from shared.errors import (

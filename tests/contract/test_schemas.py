@@ -31,7 +31,7 @@ from shared.drops.drop import (
 )
 from shared.drops.importing import Imports
 from shared.drops.manifest import read_manifest
-from shared.engine.steps import settle_batch, settle_query, submit
+from shared.engine.running.steps import settle_batch, settle_query, submit
 from shared.errors import Problem, Rejected
 from shared.events.incoming import Message
 from shared.events.outgoing import (

@@ -13,7 +13,7 @@ from shared.batches import statements as batches_sql
 from shared.batches.addresses import Files, ObjectUri
 from shared.batches.request import BatchRequest, Prompts
 from shared.checks.identifiers import DatasetName, TableName
-from shared.engine.stored_items import item_from_json, item_to_json
+from shared.engine.ledger.stored_items import item_from_json, item_to_json
 from shared.errors import Rejected
 from shared.events.incoming import Message
 from shared.events.payloads import json_object

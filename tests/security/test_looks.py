@@ -13,7 +13,7 @@ import pytest
 
 from shared.drops.drop import DropPath
 from shared.drops.intake import LATE, examine_drop, notice_file
-from shared.engine.index import INDEX
+from shared.engine.ledger.index import INDEX
 from shared.engine.services import Services
 from shared.errors import Problem, TryLater
 from shared.events.incoming import StoredObject

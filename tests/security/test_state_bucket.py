@@ -17,9 +17,9 @@ from shared.drops.drop import DropPath
 from shared.drops.intake import examine_drop, notice_file
 from shared.drops.turns import ModelRecord, ModelRecords, Turn
 from shared.engine.claims import claim_request
-from shared.engine.index import INDEX
-from shared.engine.objects import LARGEST_BYTES
-from shared.engine.stored_items import item_to_json
+from shared.engine.ledger.index import INDEX
+from shared.engine.ledger.objects import LARGEST_BYTES
+from shared.engine.ledger.stored_items import item_to_json
 from shared.errors import Problem, Rejected
 from shared.events.incoming import StoredObject
 from shared.poller.reconciliation import RECONCILED, reconcile

@@ -14,7 +14,7 @@ from shared.batches.places import facts_of
 from shared.batches.request import BatchRequest
 from shared.engine.answers import reject
 from shared.engine.claims import claim_request
-from shared.engine.steps import record, submit
+from shared.engine.running.steps import record, submit
 from shared.errors import LostRace, Problem, Rejected, TryLater
 from shared.events.incoming import Message
 from shared.events.outgoing import completion_event

@@ -19,7 +19,7 @@ from shared.drops.drop import (
 from shared.drops.importing import Imports
 from shared.drops.manifest import Manifest
 from shared.drops.planning import STAY_REGISTERED, new_step, plan, plan_refused
-from shared.engine.steps import submit
+from shared.engine.running.steps import submit
 from shared.errors import Problem
 from shared.messages.deployment_request import DeploymentRequest
 from shared.work import Item, Kind, Outcome, System

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.engine.answers import left_to_the_poller, rejections
-from shared.engine.refused import listed_rejections, read_rejection
+from shared.engine.ledger.refused import listed_rejections, read_rejection
 from shared.errors import LostRace, Rejected, TryLater
 from shared.events.incoming import Message
 from shared.keys import hash_of

@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 from google.cloud import storage
 
-from shared.engine.index import INDEX, DamagedIndex, Pending
-from shared.engine.index_list import LISTS, list_index, rest_of_folder
-from shared.engine.objects import StateObjects
-from shared.engine.pace import Pace
+from shared.engine.ledger.index import INDEX, DamagedIndex, Pending
+from shared.engine.ledger.index_list import LISTS, list_index, rest_of_folder
+from shared.engine.ledger.objects import StateObjects
+from shared.engine.ledger.pace import Pace
 from shared.keys import hash_of
 
 METADATA = {"created": "2026-11-01T12:00:00+00:00"}

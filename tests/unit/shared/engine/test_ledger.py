@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 import pytest
 from google.cloud import storage
 
-from shared.engine.index import INDEX
-from shared.engine.ledger import Ledger
+from shared.engine.ledger.index import INDEX
+from shared.engine.ledger.ledger import Ledger
 from shared.errors import LostRace
 from shared.keys import hash_of
 from shared.work import Item, Outcome

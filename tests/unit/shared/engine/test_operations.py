@@ -10,7 +10,7 @@ import pytest
 from shared.cloud.endpoint_calls import EndpointCall, OperationReport
 from shared.cloud.states import MAXIMUM_ATTEMPTS
 from shared.engine.handler import Handler
-from shared.engine.operations import begin_operation, settle_operation
+from shared.engine.running.operations import begin_operation, settle_operation
 from shared.engine.services import Services
 from shared.errors import Problem
 from shared.work import Item, Job, Kind, Outcome, Step, StepState, System, WaitReason

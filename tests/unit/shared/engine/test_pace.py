@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from shared.engine.pace import Pace
+from shared.engine.ledger.pace import Pace
 
 
 class Time:

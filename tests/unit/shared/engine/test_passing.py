@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.engine import passing
+from shared.engine.running import passing
 from shared.engine.services import Services
 from shared.errors import Problem
 from shared.work import Item, WaitReason

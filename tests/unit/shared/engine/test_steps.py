@@ -13,9 +13,9 @@ from shared.cloud.batch_jobs import Batch, BatchReport
 from shared.cloud.query_jobs import Query, Report
 from shared.cloud.states import MAXIMUM_ATTEMPTS, Progress
 from shared.engine.handler import Handler, WaitFor
-from shared.engine.ledger import item_name
+from shared.engine.ledger.ledger import item_name
+from shared.engine.running.steps import record, settle_batch, settle_query, submit
 from shared.engine.services import Services
-from shared.engine.steps import record, settle_batch, settle_query, submit
 from shared.errors import LostRace, Problem, Rejected, TryLater
 from shared.work import Item, Job, Outcome, Step, StepState, System, WaitReason
 from shared.work_facts import QueryResult

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.batch_work import BatchFacts, BatchMessage, BatchResult
-from shared.engine.decoding import A_TIME, Undecodable
-from shared.engine.stored_items import item_from_json, item_to_json
+from shared.engine.ledger.decoding import A_TIME, Undecodable
+from shared.engine.ledger.stored_items import item_from_json, item_to_json
 from shared.errors import Problem
 from shared.work import Claim, Item, Job, Kind, Outcome, Step, StepState, System, WaitReason
 from shared.work_facts import (

@@ -10,7 +10,7 @@ import pytest
 
 from shared.checks.identifiers import ModelName
 from shared.drops.turns import ModelRecords
-from shared.engine.steps import advance
+from shared.engine.running.steps import advance
 from shared.errors import LostRace, Rejected
 from shared.events.incoming import Message
 from shared.models.managing import Manages, plan

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.engine.index import Pending
+from shared.engine.ledger.index import Pending
 from shared.errors import Rejected
 from shared.keys import hash_of
 from shared.poller.minutes import poll

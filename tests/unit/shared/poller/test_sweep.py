@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.engine.index import INDEX
-from shared.engine.refused import keep_rejection, listed_rejections
+from shared.engine.ledger.index import INDEX
+from shared.engine.ledger.refused import keep_rejection, listed_rejections
 from shared.engine.services import Services
 from shared.errors import Problem
 from shared.events.outgoing import RefusedRequest, rejection_event

@@ -16,7 +16,7 @@ from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.states import Progress
 from shared.drops.drop import DropPath
 from shared.drops.intake import examine_drop
-from shared.engine.index import Pending
+from shared.engine.ledger.index import Pending
 from shared.engine.waking import SOON, due_soon
 from shared.poller.due import JobList, Look, is_due, waits_since, with_a_place
 from shared.poller.ticks import Tick, tick

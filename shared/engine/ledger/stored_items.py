@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.batch_work import BatchFacts, BatchMessage
-from shared.engine.decoding import Undecodable, decode
+from shared.engine.ledger.decoding import Undecodable, decode
 from shared.work import Item, Kind, StepState
 from shared.work_facts import (
     DropFacts,

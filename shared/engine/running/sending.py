@@ -11,9 +11,9 @@ from datetime import timedelta
 
 from shared.batch_work import BatchFacts
 from shared.cloud.batch_jobs import ATTEMPT_LABEL, Batch
-from shared.engine import passing
 from shared.engine.handler import Handler
-from shared.engine.labels import job_labels
+from shared.engine.running import passing
+from shared.engine.running.labels import job_labels
 from shared.engine.services import Services
 from shared.errors import OutcomeUnknown, Rejected, TryLater, short_reason
 from shared.log import log

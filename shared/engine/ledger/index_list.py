@@ -15,8 +15,8 @@ from itertools import pairwise
 from math import ceil
 
 from shared.cloud.storage import PAGE
-from shared.engine.index import INDEX, DamagedIndex, Pending, is_key, read_index
-from shared.engine.objects import StateObjects
+from shared.engine.ledger.index import INDEX, DamagedIndex, Pending, is_key, read_index
+from shared.engine.ledger.objects import StateObjects
 
 # How many lists run at the same time. More do not help: reading a page takes half as long as its call.
 LISTS = 4

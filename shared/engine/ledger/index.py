@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.engine.decoding import A_TIME, moment
-from shared.engine.objects import ListedObject
+from shared.engine.ledger.decoding import A_TIME, moment
+from shared.engine.ledger.objects import ListedObject
 from shared.work import Item, Kind, StepState
 
 INDEX = "ledger/pending/"

@@ -27,8 +27,8 @@ from datetime import datetime, timedelta
 from google.cloud import storage
 
 from shared.clock import Clock
-from shared.engine.decoding import Undecodable
-from shared.engine.index import (
+from shared.engine.ledger.decoding import Undecodable
+from shared.engine.ledger.index import (
     INDEX,
     LONGEST_VALUE,
     DamagedIndex,
@@ -38,10 +38,10 @@ from shared.engine.index import (
     is_key,
     read_index,
 )
-from shared.engine.index_list import list_index
-from shared.engine.objects import ListedObject, StateObjects
-from shared.engine.pace import Pace
-from shared.engine.stored_items import item_from_json, item_to_json
+from shared.engine.ledger.index_list import list_index
+from shared.engine.ledger.objects import ListedObject, StateObjects
+from shared.engine.ledger.pace import Pace
+from shared.engine.ledger.stored_items import item_from_json, item_to_json
 from shared.errors import LostRace, TryLater, Unreadable
 from shared.work import (
     Claim,

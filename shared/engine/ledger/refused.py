@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 
-from shared.engine.decoding import moment
-from shared.engine.objects import ListedObject, StateObjects
+from shared.engine.ledger.decoding import moment
+from shared.engine.ledger.objects import ListedObject, StateObjects
 from shared.errors import LostRace, Unreadable
 from shared.events.outgoing import Event
 

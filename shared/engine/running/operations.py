@@ -13,8 +13,8 @@ from datetime import timedelta
 from shared.cloud.endpoint_calls import CreateEndpoint, DeployModel, OperationReport, UndeployModel
 from shared.cloud.locations import GLOBAL, location_in
 from shared.cloud.states import MAXIMUM_ATTEMPTS, OPERATION_EXISTS, OPERATION_RETRIES
-from shared.engine import passing
 from shared.engine.handler import Handler
+from shared.engine.running import passing
 from shared.engine.services import Services
 from shared.errors import OutcomeUnknown, Rejected, TryLater, short_reason
 from shared.log import log

@@ -19,11 +19,11 @@ from shared.cloud.states import (
     Progress,
     consequence_of_job,
 )
-from shared.engine import passing
 from shared.engine.claims import hold
 from shared.engine.handler import Cancelled, Handler, WaitFor
-from shared.engine.labels import job_labels
-from shared.engine.sending import send_batch
+from shared.engine.running import passing
+from shared.engine.running.labels import job_labels
+from shared.engine.running.sending import send_batch
 from shared.engine.services import Services
 from shared.engine.stuck import deadline_of
 from shared.errors import Problem, Rejected, TryLater, short_reason
@@ -71,7 +71,7 @@ def submit(item: Item, handler: Handler, services: Services) -> Item:
                 return send_batch(item, step, handler, services, waited_for)
             case System.OPERATION:
                 # Most functions never change an endpoint.
-                from shared.engine.operations import begin_operation
+                from shared.engine.running.operations import begin_operation
 
                 begun = begin_operation(item, step, handler, services)
                 nothing_to_wait_for = begun.current is None or begun.current.name != step.name

@@ -18,7 +18,7 @@ from google.cloud import storage
 
 from shared.cloud.calls import CallOptions
 from shared.cloud.storage import PAGE, STORAGE, Objects
-from shared.engine.pace import Pace
+from shared.engine.ledger.pace import Pace
 from shared.errors import LostRace, Rejected, Unreadable
 
 # The size of the largest object that is read, in bytes.

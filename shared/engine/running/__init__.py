@@ -1,0 +1,1 @@
+"""Takes items from step to step, and starts the jobs of their steps."""

@@ -16,6 +16,7 @@ from bqemulator.storage import arrow_bridge
 from bqemulator.storage.arrow_bridge import arrow_table_to_bq_rows
 
 from localcloud.bigquery.base.intervals import written
+from localcloud.bigquery.sql.functions.json.ordering import in_order
 
 # Columns of these types are converted as a whole, which is faster. bqemulator converts the others value by value.
 _WHOLE: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.ChunkedArray], list[Any]]], ...] = (
@@ -46,6 +47,8 @@ def rest_rows(table: pa.Table, *, int64_timestamps: bool = True) -> list[dict[st
 
 def _cells(table: pa.Table, int64_timestamps: bool) -> list[Any]:
     kind = table.schema.field(0).type
+    if (table.schema.field(0).metadata or {}).get(b"bqemu.duckdb_type") == b"JSON":
+        return [None if text is None else in_order(text) for text in table.column(0).to_pylist()]
     for is_kind, write in _WHOLE:
         if is_kind(kind):
             return write(table.column(0))

@@ -38,11 +38,14 @@ from localcloud.bigquery.sql.functions import (
     byte_patterns,
     byte_strings,
     capitals,
+    casts,
+    decimals,
     nan,
     networks,
     printing,
     regular_expressions,
     rewriting,
+    type_names,
 )
 from localcloud.bigquery.sql.functions.json import changes as json_changes
 from localcloud.bigquery.sql.functions.json import lax as json_lax
@@ -321,6 +324,8 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
         byte_strings,
         byte_patterns,
         capitals,
+        casts,
+        decimals,
         regular_expressions,
         printing,
         json_output,
@@ -328,6 +333,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
         json_lax,
         json_parsing,
         networks,
+        type_names,
         time_texts,
     ):
         functions.register(engine.connection)

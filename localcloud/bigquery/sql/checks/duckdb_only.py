@@ -86,6 +86,8 @@ def reject_foreign_names(sql: str, *, defined: frozenset[str] = frozenset()) -> 
             raise QueryError(f"Not found: Dataset {token.text}", reason="notFound", location="query")
         if token.is_symbol("::"):
             raise syntax_error(sql, 'Unexpected ":"', token.start)
+        if token.is_symbol("~~", "~~~", "~~*", "!~~", "!~~*", "^@"):
+            raise syntax_error(sql, f'Unexpected "{token.text}"', token.start)
         if token.is_symbol("%"):
             raise syntax_error(sql, 'Illegal input character "%"', token.start)
     _reject_functions(sql, found, None, defined | _defined(found))

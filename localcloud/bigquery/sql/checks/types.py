@@ -24,15 +24,35 @@ _CONNECTORS = {exp.And: "AND", exp.Or: "OR", exp.Not: "NOT"}
 # Functions whose arguments have one type.
 _ALIKE = {exp.Coalesce: "COALESCE", exp.Nullif: "NULLIF", exp.Greatest: "GREATEST", exp.Least: "LEAST"}
 _NUMBERS = frozenset({"INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC"})
+_TEXTS = frozenset({"STRING", "BYTES"})
 # Functions whose first argument has one of these types.
 _FIRST_ARGUMENTS = {
-    exp.Length: ("LENGTH", frozenset({"STRING", "BYTES"})),
-    exp.Lower: ("LOWER", frozenset({"STRING", "BYTES"})),
-    exp.Upper: ("UPPER", frozenset({"STRING", "BYTES"})),
-    exp.Substring: ("SUBSTR", frozenset({"STRING", "BYTES"})),
-    exp.Split: ("SPLIT", frozenset({"STRING", "BYTES"})),
-    exp.GroupConcat: ("STRING_AGG", frozenset({"STRING", "BYTES"})),
-    exp.RegexpLike: ("REGEXP_CONTAINS", frozenset({"STRING", "BYTES"})),
+    exp.Length: ("LENGTH", _TEXTS),
+    exp.Lower: ("LOWER", _TEXTS),
+    exp.Upper: ("UPPER", _TEXTS),
+    exp.Substring: ("SUBSTR", _TEXTS),
+    exp.Split: ("SPLIT", _TEXTS),
+    exp.GroupConcat: ("STRING_AGG", _TEXTS),
+    exp.RegexpLike: ("REGEXP_CONTAINS", _TEXTS),
+    exp.RegexpExtract: ("REGEXP_EXTRACT", _TEXTS),
+    exp.RegexpReplace: ("REGEXP_REPLACE", _TEXTS),
+    exp.Left: ("LEFT", _TEXTS),
+    exp.Right: ("RIGHT", _TEXTS),
+    exp.Pad: ("RPAD", _TEXTS),
+    exp.Repeat: ("REPEAT", _TEXTS),
+    exp.Replace: ("REPLACE", _TEXTS),
+    exp.Reverse: ("REVERSE", _TEXTS),
+    exp.StartsWith: ("STARTS_WITH", _TEXTS),
+    exp.EndsWith: ("ENDS_WITH", _TEXTS),
+    exp.StrPosition: ("STRPOS", _TEXTS),
+    exp.Initcap: ("INITCAP", frozenset({"STRING"})),
+    exp.Soundex: ("SOUNDEX", frozenset({"STRING"})),
+    exp.Abs: ("ABS", _NUMBERS),
+    exp.Ceil: ("CEIL", _NUMBERS),
+    exp.Floor: ("FLOOR", _NUMBERS),
+    exp.Round: ("ROUND", _NUMBERS),
+    exp.Trunc: ("TRUNC", _NUMBERS),
+    exp.Sqrt: ("SQRT", _NUMBERS),
     exp.Mod: ("MOD", _NUMBERS - {"FLOAT64"}),
     exp.IntDiv: ("DIV", _NUMBERS - {"FLOAT64"}),
     exp.Sum: ("SUM", _NUMBERS | {"INTERVAL"}),
@@ -67,6 +87,7 @@ _CHECKED += (
     exp.If,
     exp.In,
     exp.Join,
+    exp.Like,
     exp.SetOperation,
     exp.TryCast,
     exp.Window,
@@ -118,10 +139,14 @@ def _problem(node: exp.Expr) -> str | None:
         return _unless_alike("operator BETWEEN", (node.this, node.args["low"], node.args["high"]))
     if kind in _ALIKE:
         return _unless_alike(f"function {_ALIKE[kind]}", [each for each in node.iter_expressions() if each is not None])
+    if isinstance(node, exp.Like) and not isinstance(node.expression, (exp.Any, exp.All)):
+        sides = (node.this, node.expression)
+        return None if all(_name(side) in (None, *_TEXTS) for side in sides) else _signature("operator LIKE", sides)
     if isinstance(node, exp.Array) and not _alike(node.expressions):
         return f"Array elements of types {{{_list(node.expressions)}}} do not have a common supertype"
     if kind in _FIRST_ARGUMENTS:
         name, accepted = _FIRST_ARGUMENTS[kind]
+        name = "LPAD" if node.args.get("is_left") else name
         value = node.this.this if isinstance(node.this, (exp.Order, exp.Limit)) else node.this
         if (given := _name(value)) is not None and given not in accepted:
             what = "aggregate function" if isinstance(node, exp.AggFunc) else "function"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-# GoogleSQL's names of DuckDB's types and literal types.
-_TYPE_BY_DUCKDBS = {
+TYPE_BY_DUCKDBS = {
     "STRING_LITERAL": "STRING",
     "VARCHAR": "STRING",
     "INTEGER_LITERAL": "INT64",
@@ -25,14 +24,15 @@ _TYPE_BY_DUCKDBS = {
     "TIMESTAMP": "DATETIME",
     "GEOMETRY": "GEOGRAPHY",
 }
-_TYPE = re.compile("|".join(sorted((rf"\b{name}\b" for name in _TYPE_BY_DUCKDBS), key=len, reverse=True)))
+"""GoogleSQL's names of DuckDB's types and literal types."""
+_TYPE = re.compile("|".join(sorted((rf"\b{name}\b" for name in TYPE_BY_DUCKDBS), key=len, reverse=True)))
 _ARRAY = re.compile(r"(\w+)\[\]")
 _DECIMAL = re.compile(r"DECIMAL\(\d+,\s*(\d+)\)")
 
 
 def _types(text: str) -> str:
     text = _DECIMAL.sub(lambda match: "NUMERIC" if int(match[1]) <= 9 else "BIGNUMERIC", text)
-    return _ARRAY.sub(r"ARRAY<\1>", _TYPE.sub(lambda match: _TYPE_BY_DUCKDBS[match[0]], text))
+    return _ARRAY.sub(r"ARRAY<\1>", _TYPE.sub(lambda match: TYPE_BY_DUCKDBS[match[0]], text))
 
 
 # The signatures that BigQuery's message lists, and the number of arguments that each requires.
@@ -52,16 +52,37 @@ _OURS = (
 )
 
 
+# Names of operators and functions in GoogleSQL that are others in DuckDB.
+_THEIRS = {
+    "SUBSTRING": "SUBSTR",
+    "DATE_PART": "EXTRACT",
+    "LIKE_ESCAPE": "LIKE",
+    "~~": "LIKE",
+    "LISTAGG": "STRING_AGG",
+    "LIST_COSINE_DISTANCE": "COSINE_DISTANCE",
+    "LIST_DISTANCE": "EUCLIDEAN_DISTANCE",
+    "LIST_DOT_PRODUCT": "COSINE_DISTANCE",
+    "LIST_CONTAINS": "IN UNNEST",
+    "LEN": "ARRAY_LENGTH",
+    "REGEXP_MATCHES": "REGEXP_CONTAINS",
+    "STRING_SPLIT": "SPLIT",
+    "STRPTIME": "PARSE_TIMESTAMP",
+    "STRFTIME": "FORMAT_TIMESTAMP",
+    "ST_POINT": "ST_GEOGPOINT",
+}
+_OPERATORS = frozenset({"LIKE", "IN UNNEST"})
+
+
 def _signature(match: re.Match[str]) -> str:
     name, replaced = _JAVASCRIPT.subn("", match["name"])
     what = name.upper() if name.replace("_", "").isalnum() and not replaced else name
-    what = "SUBSTR" if what == "SUBSTRING" else what
+    what = _THEIRS.get(what, what)
     for ours, theirs in _OURS:
         what = ours.sub(theirs, what)
     given_types = match["types"]
     if counted := _COUNTED.fullmatch(what):
         what, given_types = f"{counted['family']}.{counted['name']}", given_types.partition(", ")[2]
-    kind = "function" if what[:1].isalpha() else "operator"
+    kind = "function" if what[:1].isalpha() and what not in _OPERATORS else "operator"
     if what in _SIGNATURES and match["types"]:
         given = _types(match["types"])
         found = f"found {given.count(',') + 1} argument{'s' if ',' in given else ''}"
@@ -90,6 +111,17 @@ def _bad_value(match: re.Match[str]) -> str:
             return f"Invalid {kind.lower()}: '{match['value']}'"
 
 
+def _too_large(match: re.Match[str]) -> str:
+    if int(match["scale"]) == 9:
+        return f"numeric overflow: {match['value']}"
+    most = 38 - int(match["scale"])
+    return f"BIGNUMERIC with more than {most} digits before the point is not supported: {match['value']}"
+
+
+def _null_element(match: re.Match[str]) -> str:
+    return f"NULL array element in {'first' if match['side'] == 'left' else 'second'} argument"
+
+
 def _invalid_time(match: re.Match[str]) -> str:
     return f"Invalid {'timestamp' if match['kind'] == 'timestamp' else match['kind']}: '{match['value']}'"
 
@@ -111,6 +143,10 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
         (r"(?P<kind>date|time|timestamp) field value out of range: \"(?P<value>[^\"]*)\"", _invalid_time),
         (r"invalid (?P<kind>date|time|timestamp) field format: \"(?P<value>[^\"]*)\"", _invalid_time),
         (r"Could not parse string \"(?P<value>[^\"]*)\" according to", r'Failed to parse input string "\g<value>"'),
+        (
+            r'Casting value "(?P<value>[^"]*)" to type DECIMAL\(38, ?(?P<scale>9|10|18)\) failed: value is out of range',
+            _too_large,
+        ),
         (r"Overflow in \w+ of INT\d+ \((?P<what>.*?)\)!", r"int64 overflow: \g<what>"),
         (r"Type INT128 with value \S+ can't be cast because the value is out of range", "int64 overflow"),
         (r"Overflow in negation of (?:integer|numeric) value", "int64 overflow"),
@@ -152,6 +188,17 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
             lambda match: (
                 f"Invalid cast from {_types(match['given'])} to {_types(match['target'])}: they have other numbers of fields"
             ),
+        ),
+        (
+            r"list dimensions must be equal, got left length '(?P<left>\d+)' and right length '(?P<right>\d+)'",
+            r"Array length mismatch: \g<left> and \g<right>",
+        ),
+        (r"(?P<side>left|right) argument can not contain NULL", _null_element),
+        (
+            r"(?:^|: )(?P<what>(?:missing [)\]]|missing argument to repetition operator|no argument for repetition operator"
+            r"|unexpected \)|trailing \\|bad repetition operator|invalid (?:character class(?: range)?|escape sequence"
+            r"|perl operator|repetition size|named capture group))(?:: [^\n]*)?)$",
+            r"Cannot parse regular expression: \g<what>",
         ),
         (r"UNNEST requires a single list", "Values referenced in UNNEST must be arrays"),
         (r"Set operations can only apply", "Queries in a set operation have mismatched column count"),

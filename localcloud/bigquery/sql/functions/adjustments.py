@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from localcloud.bigquery.sql.functions.nodes import is_number
 from localcloud.bigquery.sql.reading.draft import Draft
 
 _MAY_CONCERN = re.compile(
@@ -108,15 +109,10 @@ def _compare(node: exp.Expr) -> bool:
     value, number = node.this, node.expression
     if isinstance(node, (exp.LT, exp.LTE)):
         value, number = number, value
-    if not _is_number(number) or _is_number(value) or value.find(exp.Query) is not None:
+    if not is_number(number) or is_number(value) or value.find(exp.Query) is not None:
         return False
     node.replace(_call("_exceeds" if isinstance(node, (exp.GT, exp.LT)) else "_reaches", value, number))
     return True
-
-
-def _is_number(node: exp.Expr) -> bool:
-    node = node.this if isinstance(node, exp.Neg) else node
-    return isinstance(node, exp.Literal) and not node.is_string
 
 
 def _call(name: str, *arguments: exp.Expr) -> exp.Anonymous:

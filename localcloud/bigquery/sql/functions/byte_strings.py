@@ -273,6 +273,11 @@ def mark_columns(tree: exp.Expr, names: frozenset[str]) -> None:
         names: The names in lower case of the columns of its tables that are BYTES.
     """
     known = set(names)
+    for unnest in tree.find_all(exp.Unnest):
+        elements = unnest.expressions[0] if unnest.expressions else None
+        alias = unnest.args.get("alias")
+        if isinstance(elements, exp.Array) and any(map(is_bytes, elements.expressions)) and alias is not None:
+            known |= {each.name.lower() for each in (alias.this, *alias.args.get("columns", ())) if each}
     aliases = list(tree.find_all(exp.Alias))
     for alias in reversed(aliases):
         if is_bytes(alias.this):

@@ -7,6 +7,10 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functio
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import duckdb
 from sqlglot import exp
 
 from localcloud.bigquery.sql.functions.byte_strings import DECODE_OR_NULL
@@ -23,6 +27,10 @@ _IS_FLOAT = (
     f"regexp_full_match({_TEXT}, "
     "'(?i)\\s*[+-]?([0-9]+[.]?[0-9]*(e[+-]?[0-9]+)?|[.][0-9]+(e[+-]?[0-9]+)?|inf|infinity|nan)\\s*')"
 )
+_IS_HEXADECIMAL_FLOAT = (
+    f"regexp_full_match({_TEXT}, '(?i)\\s*[+-]?0x([0-9a-f]+[.]?[0-9a-f]*|[.][0-9a-f]+)(p[+-]?[0-9]+)?\\s*')"
+)
+_HEXADECIMAL = "bqemu_hexadecimal_float"
 _FLOATS = "typeof(x) IN ('DOUBLE', 'FLOAT')"
 _DECIMAL = "starts_with(typeof(x), 'DECIMAL')"
 _DOUBLE = "TRY_CAST(x AS DOUBLE)"
@@ -37,7 +45,8 @@ def _macros(cast: str, otherwise: str) -> dict[str, str]:
     return {
         "int64": f"CASE WHEN {_FLOATS} THEN {cast}(round({_DOUBLE}) AS BIGINT) "
         f"WHEN typeof(x) = 'VARCHAR' AND x IS NOT NULL THEN {integer_of_text} ELSE {cast}(x AS BIGINT) END",
-        "float64": f"CASE WHEN typeof(x) = 'VARCHAR' AND NOT {_IS_FLOAT} THEN {otherwise.format('double')} "
+        "float64": f"CASE WHEN typeof(x) = 'VARCHAR' AND NOT {_IS_FLOAT} THEN CASE WHEN {_IS_HEXADECIMAL_FLOAT} "
+        f"THEN {_HEXADECIMAL}({_TEXT}) ELSE {otherwise.format('double')} END "
         f"ELSE {cast}(x AS DOUBLE) END",
         "bool": f"CASE WHEN typeof(x) = 'VARCHAR' AND lower({_TRIMMED}) NOT IN ('true', 'false') "
         f"THEN {otherwise.format('bool')} ELSE {cast}(x AS BOOLEAN) END",
@@ -59,6 +68,9 @@ _FLOAT_TEXT = (
     f"WHEN {_DOUBLE} = 0 THEN '0' WHEN CAST({_SHORT} AS DOUBLE) = {_DOUBLE} THEN {_SHORT} "
     f"ELSE format('{{:.17g}}', {_DOUBLE}) END"
 )
+# DuckDB writes {'start': '2026-01-01 00:00:00.5+00', 'end': NULL} for [2026-01-01 00:00:00.500+00, UNBOUNDED).
+_BOUNDS = f"regexp_replace(replace({_TEXT}, chr(39), ''), '^.start: (.*), end: (.*).$', '[\\1, \\2)')"
+_RANGE_TEXT = f"replace(regexp_replace({_BOUNDS}, '([.][0-9])([+,)])', '\\100\\2', 'g'), 'NULL', 'UNBOUNDED')"
 MACROS: tuple[str, ...] = (
     *(
         f"CREATE OR REPLACE MACRO _as_{name}(x) AS {body}"
@@ -73,6 +85,7 @@ MACROS: tuple[str, ...] = (
     f"WHEN typeof(x) IN ('VARCHAR', 'BIGINT') THEN {_TEXT} "
     f"WHEN {_FLOATS} THEN {_FLOAT_TEXT} WHEN {_DECIMAL} THEN {_DECIMAL_TEXT} "
     f"WHEN starts_with(typeof(x), 'TIME') THEN {_TIME_TEXT} "
+    f"WHEN starts_with(typeof(x), 'STRUCT(\"start\" ') THEN {_RANGE_TEXT} "
     f"WHEN typeof(x) = 'BLOB' THEN decode(TRY_CAST({_TEXT} AS BLOB)) ELSE {_TEXT} END",
     # Views that earlier versions have stored call it.
     "CREATE OR REPLACE MACRO _text_of(x) AS _as_string(x)",
@@ -81,6 +94,13 @@ MACROS: tuple[str, ...] = (
     f"THEN {DECODE_OR_NULL}(TRY_CAST({_TEXT} AS BLOB)) ELSE _as_string(x) END",
 )
 """The DuckDB macros that the rewritten SQL calls."""
+
+
+def register(connection: duckdb.DuckDBPyConnection) -> None:
+    """Register the Python function that the macros call."""
+    text: Any = ["VARCHAR"]
+    connection.create_function(_HEXADECIMAL, lambda value: float.fromhex(value), text, "DOUBLE")
+
 
 WORDS = ("CAST", "SAFE_CAST")
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
@@ -99,7 +119,8 @@ def _cast(node: exp.Expr) -> exp.Expr | None:
         return formatted(node)
     if node.to.this == exp.DType.BIGDECIMAL and not node.to.expressions:
         # sqlglot writes a type with 5 digits after the point, which is a NUMERIC.
-        return call(f"_{'safe' if isinstance(node, exp.TryCast) else 'as'}_bignumeric", value)
+        width = "wide_" if _is_wide(value) else ""
+        return call(f"_{'safe' if isinstance(node, exp.TryCast) else 'as'}_{width}bignumeric", value)
     name = _NAMES.get(node.to.this)
     if name is None or node.to.expressions or isinstance(value, exp.Null):
         return None
@@ -118,6 +139,14 @@ def _cast(node: exp.Expr) -> exp.Expr | None:
         return node
     node.set("this", call(f"_{'safe' if isinstance(node, exp.TryCast) else 'as'}_{name}", value))
     return node
+
+
+def _is_wide(value: exp.Expr) -> bool:
+    """Return whether a literal has more than 20 digits before the point, which leaves less than 18 of 38 behind it."""
+    try:
+        return isinstance(value, exp.Literal) and Decimal(value.name.strip()).adjusted() >= 20
+    except InvalidOperation:
+        return False
 
 
 RULES: dict[type[exp.Expr], Rule] = {exp.Cast: _cast, exp.TryCast: _cast}

@@ -19,6 +19,7 @@ _LARGEST, _LARGEST_HYPERBOLIC = "709.782712893384", "710.475860073944"
 # This test spares most rows that of the result, which computes it twice.
 _SURELY_FINITE = "x BETWEEN 0.000001 AND 1000000 AND y BETWEEN -50 AND 50"
 _HAS_INFINITE_ARGUMENT = "isinf(x) OR isinf(y)"
+_PERIODIC = ("cos", "sin", "tan")
 # Functions of one FLOAT64: the result, and when it is an error.
 _OF_FLOATS = {
     "acosh": ("acosh(x)", "x < 1"),
@@ -29,6 +30,8 @@ _OF_FLOATS = {
     "coth": ("1 / tanh(x)", "x = 0"),
     "csc": ("1 / sin(x)", "x = 0"),
     "csch": ("1 / sinh(x)", "x = 0"),
+    "cbrt": ("CASE WHEN pow(round(cbrt(x)), 3) = x THEN round(cbrt(x)) ELSE cbrt(x) END", "FALSE"),
+    **{name: (f"CASE WHEN isinf(x) THEN CAST('NaN' AS DOUBLE) ELSE {name}(x) END", "FALSE") for name in _PERIODIC},
     "exp": ("exp(x)", f"x > {_LARGEST} AND NOT isinf(x)"),
 }
 
@@ -86,7 +89,7 @@ def _macros() -> Iterator[str]:
 MACROS: tuple[str, ...] = tuple(_macros())
 """The DuckDB macros that the rewritten SQL calls. They call those of ``casts``."""
 
-WORDS = (*_OF_FLOATS, "POW", "POWER", "SQRT", "LN", "LOG", "LOG10", "SIGN", r"SAFE_(?:ADD|SUBTRACT|MULTIPLY)")
+WORDS = (*_OF_FLOATS, "POW", "POWER", "SQRT", "LN", "LOG", "LOG10", "SIGN", r"SAFE_(?:ADD|SUBTRACT|MULTIPLY|DIVIDE)")
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 
@@ -107,7 +110,9 @@ RULES: dict[type[exp.Expr], Rule] = {
         (
             exp.Acosh,
             exp.Atanh,
+            exp.Cbrt,
             exp.Cosh,
+            exp.Cos,
             exp.Cot,
             exp.Coth,
             exp.Csc,
@@ -115,12 +120,14 @@ RULES: dict[type[exp.Expr], Rule] = {
             exp.Exp,
             exp.Ln,
             exp.Sign,
+            exp.Sin,
             exp.Sinh,
             exp.Sqrt,
+            exp.Tan,
         ),
         _of_one,
     ),
-    **dict.fromkeys((exp.SafeAdd, exp.SafeSubtract, exp.SafeMultiply), _finite),
+    **dict.fromkeys((exp.SafeAdd, exp.SafeDivide, exp.SafeSubtract, exp.SafeMultiply), _finite),
     exp.Log: _logarithm,
     exp.Pow: lambda node: call("_pow", node.this, node.expression),
 }

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.functions.nodes import columns_of
+from localcloud.bigquery.sql.functions.nodes import columns_of, is_number
 from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.types import keep_type
 
@@ -71,6 +72,8 @@ class _Change:
                     self._compare(node)
                 case exp.GT() | exp.GTE() | exp.LT() | exp.LTE():
                     self._order(node)
+                case exp.Between():
+                    self._limit(node)
                 case exp.In():
                     self._look_up(node)
                 case exp.Order():
@@ -171,13 +174,25 @@ class _Change:
         name = "_exceeds" if isinstance(node, (exp.GT, exp.LT)) else "_reaches"
         self._replace(node, exp.Anonymous(this=name, expressions=[left.copy(), right.copy()]))
 
+    def _limit(self, node: exp.Between) -> None:
+        """Split BETWEEN if a limit may be NaN. DuckDB's result for a value that is NaN is right."""
+        value, low, high = node.this, node.args["low"], node.args["high"]
+        if not (self._may_be_nan(low) or self._may_be_nan(high)) or value.find(exp.Query) is not None:
+            return
+        if not isinstance(node.find_ancestor(exp.Join, exp.Select), exp.Join):
+            reached = [
+                exp.Anonymous(this="_reaches", expressions=[a.copy(), b.copy()])
+                for a, b in pairwise((high, value, low))
+            ]
+            self._replace(node, exp.Paren(this=exp.and_(*reached)))
+
     def _look_up(self, node: exp.In) -> None:
         if self._may_be_nan(node.this):
             self._replace(node, exp.Paren(this=exp.And(this=node.copy(), expression=exp.Not(this=_is_nan(node.this)))))
 
     def _concerns(self, left: exp.Expr, right: exp.Expr) -> bool:
         literal = isinstance(left, (exp.Literal, exp.Null)) or isinstance(right, (exp.Literal, exp.Null))
-        number = _is_number(left) or _is_number(right)
+        number = is_number(left) or is_number(right)
         constant = isinstance(left, exp.Cast) or isinstance(right, exp.Cast)
         if (literal or number) and not constant:
             return False
@@ -248,8 +263,3 @@ def _is_of(value: exp.Expr, join: exp.Join) -> bool:
     """Return whether all columns of a value are those of the joined table."""
     columns = list(value.find_all(exp.Column))
     return bool(columns) and all(column.table.lower() == join.alias_or_name.lower() for column in columns)
-
-
-def _is_number(node: exp.Expr) -> bool:
-    node = node.this if isinstance(node, exp.Neg) else node
-    return isinstance(node, exp.Literal) and not node.is_string

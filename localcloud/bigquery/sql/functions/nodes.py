@@ -26,6 +26,12 @@ def is_text(node: exp.Expr | None) -> bool:
     return isinstance(node, exp.Literal) and node.is_string
 
 
+def is_number(node: exp.Expr | None) -> bool:
+    """Return whether a node is the literal of a number."""
+    node = node.this if isinstance(node, exp.Neg) else node
+    return isinstance(node, exp.Literal) and not node.is_string
+
+
 def integer(node: exp.Expr | None) -> int | None:
     """Return the value of the literal of an integer, or None."""
     if isinstance(node, exp.Neg):

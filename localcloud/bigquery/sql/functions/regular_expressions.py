@@ -7,6 +7,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/string_functions#r
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -81,6 +82,38 @@ def _may_be_empty(pattern: str) -> bool:
 def _is_optional(pattern: str) -> bool:
     """Return whether a match may leave out the group, so that the result is NULL."""
     return re.search(r"\)(?:[?*]|\{0)|\|", pattern) is not None
+
+
+# The types of what functions with regular expressions return, if not STRING.
+_TYPES: dict[type[exp.Expr], str] = {
+    exp.RegexpLike: "BOOL",
+    exp.RegexpInstr: "INT64",
+    exp.RegexpExtractAll: "ARRAY<STRING>",
+}
+
+
+def replace_invalid(tree: exp.Expr) -> bool:
+    """Replace functions with the prefix SAFE by NULL if their regular expression is not valid; return whether one is not."""
+    changed = False
+    for node in list(tree.find_all(exp.SafeFunc)):
+        called = node.this
+        is_expression = isinstance(called, (*_TYPES, exp.RegexpExtract, exp.RegexpReplace))
+        pattern = _pattern(called) if is_expression else None
+        if pattern is not None and not _is_valid(pattern):
+            node.replace(exp.cast(exp.Null(), _TYPES.get(type(called), "STRING"), dialect="bigquery"))
+            changed = True
+    return changed
+
+
+@lru_cache(maxsize=256)
+def _is_valid(pattern: str) -> bool:
+    """Return whether a regular expression is one of RE2."""
+    with duckdb.connect() as connection:
+        try:
+            connection.execute("SELECT regexp_matches('', CAST(? AS VARCHAR))", [pattern])
+        except duckdb.Error:
+            return False
+    return True
 
 
 def _pattern(node: exp.Expr) -> str | None:

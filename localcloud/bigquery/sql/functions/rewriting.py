@@ -8,11 +8,14 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions import (
+    aggregates,
     arrays,
     byte_patterns,
     byte_strings,
     capitals,
     casts,
+    decimals,
+    distances,
     formats,
     mathematics,
     networks,
@@ -21,6 +24,7 @@ from localcloud.bigquery.sql.functions import (
     ranges,
     regular_expressions,
     texts,
+    type_names,
 )
 from localcloud.bigquery.sql.functions.json import changes as json_changes
 from localcloud.bigquery.sql.functions.json import lax as json_lax
@@ -34,6 +38,7 @@ from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.tokens import readable_tokens
 
 _MODULES = (
+    aggregates,
     arrays,
     zones,
     dates,
@@ -54,8 +59,10 @@ _MODULES = (
     printing,
     ranges,
     time_texts,
+    distances,
+    type_names,
 )
-MACROS: tuple[str, ...] = tuple(macro for module in (formats, *_MODULES) for macro in module.MACROS)
+MACROS: tuple[str, ...] = tuple(macro for module in (decimals, formats, *_MODULES) for macro in module.MACROS)
 """The DuckDB macros that the rewritten SQL calls."""
 
 _RULES: dict[type[exp.Expr], Rule] = {kind: rule for module in _MODULES for kind, rule in module.RULES.items()}
@@ -63,7 +70,8 @@ _BY_NAME: dict[str, dict[int, str]] = arrays.BY_NAME | dates.BY_NAME | json_valu
 _BYTES = frozenset({"BLOB", "BYTES"})
 _SAFE = frozenset(re.findall(r"MACRO (_safe_\w+)", "\n".join(MACROS)))
 _MAY_CONCERN = re.compile(
-    rf"\b(?:{'|'.join(word for module in _MODULES for word in module.WORDS)})\s*\(|\||\bLIKE\b|[&~^]|<<|>>",
+    rf"\b(?:{'|'.join(word for module in _MODULES for word in module.WORDS)})\s*\(|\b(?:BIG)?(?:NUMERIC|DECIMAL)\s*['\"]"
+    r"|\bHAVING\s+M(?:AX|IN)\b|\||\bLIKE\b|[&~^]|<<|>>",
     re.IGNORECASE,
 )
 
@@ -81,7 +89,7 @@ def call_macros(draft: Draft) -> None:
     if tree is None:
         return
     byte_strings.mark_columns(tree, columns_of(draft.schema, _BYTES))
-    changed = False
+    changed = regular_expressions.replace_invalid(tree)
     for node in reversed(list(tree.walk())):
         replacement = _replacement(node)
         if replacement is None:

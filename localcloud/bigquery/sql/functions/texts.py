@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.functions.nodes import Rule, call, is_text
+from localcloud.bigquery.sql.functions.nodes import Rule, call, is_number, is_text
 
 _BYTES = "TRY_CAST(CAST(x AS VARCHAR) AS BLOB)"
 _SIZE = f"CASE WHEN typeof(x) = 'BLOB' THEN octet_length({_BYTES}) ELSE length(CAST(x AS VARCHAR)) END"
@@ -120,6 +120,8 @@ def _join(node: exp.Expr) -> exp.Expr | None:
     values = node.expressions if isinstance(node, exp.Concat) else [node.this, node.expression]
     if any(isinstance(each.this if isinstance(each, exp.Cast) else each, exp.Null) for each in values):
         return None  # DuckDB forgets the type of a NULL, and bqemulator casts the result to STRING
+    # DuckDB writes a literal as it is.
+    values = [call("_as_string", each) if is_number(each) else each for each in values]
     first: exp.Expr = values[0]
     for each in values[1:]:
         first = call("_joined", first, each)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from localcloud.bigquery.sql.functions.json.ordering import first_members, in_order
+
 _BASES = {"d": "d", "i": "d", "x": "x", "X": "X", "o": "o"}
 _PREFIXES = {"x": "0x", "X": "0X", "o": "0"}
 # The separator of groups of digits, and the size of a group.
@@ -150,7 +152,8 @@ def _time(value: Any) -> str:
 
 
 def _compact(value: str) -> str:
-    return json.dumps(json.loads(value), separators=(",", ":"), ensure_ascii=False)
+    document = json.loads(value, object_pairs_hook=first_members)
+    return in_order(json.dumps(document, separators=(",", ":"), ensure_ascii=False))
 
 
 def _json_literal(value: str) -> str:

@@ -37,7 +37,7 @@ _PLAIN = {
 # The characters that need an escape in a rewritten literal, and the escapes that an original literal may keep.
 _KEPT = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNDERSTOOD = re.compile(r"(?:[^\\]|\\[\\'nrt])*+", re.DOTALL)
-_MAY_CONCERN = re.compile(r"\\|[bB][rR]?['\"]")
+_MAY_CONCERN = re.compile(r"\\|[bB][rR]?['\"]|['\"]['\"]")
 _LAST_CODE_POINT, _SURROGATES = 0x10FFFF, range(0xD800, 0xE000)
 
 
@@ -45,7 +45,7 @@ def plain_literals(sql: str) -> str:
     """Return ``sql`` with the same literal values, but only with escapes that sqlglot and bqemulator decode.
 
     Raises:
-        QueryError: An escape sequence is not valid in GoogleSQL.
+        QueryError: An escape sequence is not valid in GoogleSQL, or there is nothing between two literals.
     """
     if _MAY_CONCERN.search(sql) is None:
         return sql
@@ -58,6 +58,9 @@ def _rewritten(match: re.Match[str]) -> str:
         return match[0] if "`" in name else f"`{name}`"
     if match["text"] is None:
         return match[0]
+    if match.string[match.end() : match.end() + 1] in ("'", '"'):
+        what = "concatenated string literals must be separated by whitespace or comments"
+        raise syntax_error(match.string, what, match.end())
     prefix, text = match["prefix"].lower(), match["text"]
     if "b" in prefix:
         if "\\" not in text and text.isascii() and "r" not in prefix:

@@ -23,10 +23,11 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from sqlglot import exp
 
 from localcloud.bigquery.sql.errors.function_errors import raising
+from localcloud.bigquery.sql.functions.json.ordering import in_order
 from localcloud.bigquery.sql.functions.nodes import Rule, call
 
 _FUNCTION = "bqemu_json_text"
-_INDENT = "bqemu_json_indented"
+_INDENT, _ORDER = "bqemu_json_indented", "bqemu_json_in_order"
 # In TO_JSON_STRING, other numbers are texts: a reader may keep numbers as floats, which have 53 bits.
 _WIDEST = 2**53
 _OTHERS = "'TIME|DATE|BLOB|DOUBLE|FLOAT|DECIMAL|INTERVAL'"
@@ -35,16 +36,20 @@ _OTHERS = "'TIME|DATE|BLOB|DOUBLE|FLOAT|DECIMAL|INTERVAL'"
 def _encoded(wide: str) -> str:
     return (
         f"CASE WHEN x IS NULL THEN 'null' WHEN regexp_matches(typeof(x), {_OTHERS}) "
-        f"OR ({wide} AND regexp_matches(CAST(to_json(x) AS VARCHAR), '[0-9]{{16}}')) "
-        f"THEN {_FUNCTION}(x, typeof(x), {wide}) ELSE CAST(to_json(x) AS VARCHAR) END"
+        f"OR ({wide} AND regexp_matches(CAST(to_json(x) AS VARCHAR), '[0-9]{{{{16}}}}')) "
+        f"THEN {_FUNCTION}(x, typeof(x), {wide}) {{json}}ELSE CAST(to_json(x) AS VARCHAR) END"
     )
 
 
+_JSON = (
+    f"WHEN typeof(x) = 'JSON' THEN {_ORDER}(CAST(to_json(x) AS VARCHAR)) "
+    f"WHEN contains(typeof(x), 'JSON') THEN {_FUNCTION}(x, typeof(x), TRUE) "
+)
 MACROS: tuple[str, ...] = (
-    f"CREATE OR REPLACE MACRO _to_json_string(x) AS {_encoded('TRUE')}",
+    f"CREATE OR REPLACE MACRO _to_json_string(x) AS {_encoded('TRUE').format(json=_JSON)}",
     f"CREATE OR REPLACE MACRO _to_json_string_on_lines(x, pretty) AS "
     f"CASE WHEN pretty THEN {_INDENT}(_to_json_string(x)) ELSE _to_json_string(x) END",
-    f"CREATE OR REPLACE MACRO _to_json(x, wide) AS CAST({_encoded('wide')} AS JSON)",
+    f"CREATE OR REPLACE MACRO _to_json(x, wide) AS CAST({_encoded('wide').format(json='')} AS JSON)",
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
@@ -64,6 +69,7 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
     )
     texts: Any = ["VARCHAR"]
     connection.create_function(_INDENT, indented, texts, "VARCHAR")
+    connection.create_function(_ORDER, in_order, texts, "VARCHAR")
 
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\{\}|\[\]|[{}\[\],:]|[^{}\[\],:"]+')
@@ -106,7 +112,7 @@ def _encoder_of(kind: Any, wide: bool) -> Callable[[Any], str]:
         wide: Whether numbers that a floating point number cannot represent become texts.
     """
     if str(kind) == "JSON":
-        return _nullable(lambda value: json.dumps(json.loads(value), separators=(",", ":"), ensure_ascii=False))
+        return _nullable(in_order)
     match kind.id:
         case "struct":
             fields = [(json.dumps(name), name, _encoder_of(child, wide)) for name, child in kind.children]

@@ -19,6 +19,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.errors.function_errors import FunctionError
 from localcloud.bigquery.sql.functions.json.changes import steps_of
+from localcloud.bigquery.sql.functions.json.ordering import Written, first_members, written
 from localcloud.bigquery.sql.functions.nodes import Rule, call
 
 _PARSED, _PARSED_OR_NULL, RAW = "bqemu_parsed_json", "bqemu_parsed_json_or_null", "bqemu_raw_json"
@@ -68,7 +69,7 @@ def parsed(text: str, mode: str) -> str:
 
     try:
         document = json.loads(
-            text, parse_int=integer, parse_float=fraction, parse_constant=_refuse, object_pairs_hook=_first
+            text, parse_int=integer, parse_float=fraction, parse_constant=_refuse, object_pairs_hook=first_members
         )
     except ValueError as error:
         raise FunctionError(QueryError(f"Invalid input to PARSE_JSON: {error}")) from None
@@ -86,15 +87,6 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"invalid literal {constant}")
 
 
-def _first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object, whose first value of a key counts."""
-    return dict(reversed(pairs)) if len({key for key, _ in pairs}) < len(pairs) else dict(pairs)
-
-
-class _Number(str):
-    """A number as it is written."""
-
-
 def raw(text: str | None, path: str | None, scalar: bool) -> str | None:
     """Return what is at a path of JSON, with its numbers as they are written.
 
@@ -106,7 +98,7 @@ def raw(text: str | None, path: str | None, scalar: bool) -> str | None:
     if text is None or path is None:
         return None
     try:
-        value = json.loads(text, parse_int=_Number, parse_float=_Number, object_pairs_hook=_first)
+        value = json.loads(text, parse_int=Written, parse_float=Written, object_pairs_hook=first_members)
     except ValueError:
         return None
     for step in steps_of(path):
@@ -118,18 +110,7 @@ def raw(text: str | None, path: str | None, scalar: bool) -> str | None:
             return None
     if value is None or (scalar and isinstance(value, (dict, list))):
         return None
-    return str(value) if scalar and isinstance(value, str) else _written(value)
-
-
-def _written(value: Any) -> str:
-    match value:
-        case _Number():
-            return str(value)
-        case dict():
-            return "{" + ",".join(f"{_written(key)}:{_written(each)}" for key, each in value.items()) + "}"
-        case list():
-            return "[" + ",".join(map(_written, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return str(value) if scalar and isinstance(value, str) else written(value)
 
 
 def _parse(node: exp.Expr) -> exp.Expr | None:

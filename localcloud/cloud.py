@@ -335,10 +335,11 @@ class LocalCloud:
             if pattern.match(scope["path"]):
                 await self._apps[service](scope, receive, send)
                 return
-        if self.storage.is_xml_path(scope["path"]):
+        if self.storage.is_xml_request(scope["method"], scope["path"]):
             await self.storage.xml_app(scope, receive, send)
             return
-        body = error_body(404, f"No service has the path {scope['path']}.", reason="notFound")
+        problem = f"No service has the path {scope['path']}, and Cloud Storage has no such bucket."
+        body = error_body(404, problem, reason="notFound")
         await JSONResponse(body, status_code=404)(scope, receive, send)
 
     def _receiver_of(self, subscription: str) -> str | None:

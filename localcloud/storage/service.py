@@ -110,9 +110,10 @@ class Storage:
         self.store.apply_lifecycle()
         self._clock.wait(self._stopped, _SWEEP_SECONDS)
 
-    def is_xml_path(self, path: str) -> bool:
-        """Return whether ``path`` begins with the name of a bucket that exists, so that the XML API answers it."""
-        return self.store.has_bucket(path.split("/")[1])
+    def is_xml_request(self, method: str, path: str) -> bool:
+        """Return whether the XML API answers a request: its path begins with a bucket, or it would create one."""
+        bucket, _, name = path.removeprefix("/").partition("/")
+        return self.store.has_bucket(bucket) or (method == "PUT" and bool(bucket) and not name)
 
     def limit_writes(self, per_second: float | None) -> None:
         """Reject more than ``per_second`` writes a second to one object name with a 429; ``None`` sets no limit.

@@ -24,7 +24,7 @@ from localcloud.storage.rest.api import (
 from localcloud.storage.rest.downloads import download
 from localcloud.storage.rules.customer_keys import check_key, key_hash
 from localcloud.storage.rules.errors import InvalidRequest, Required
-from localcloud.storage.rules.fields import ObjectFields
+from localcloud.storage.rules.fields import ObjectFields, check_place
 from localcloud.storage.rules.preconditions import Preconditions, integer_parameter
 from localcloud.storage.rules.resources import StoredObject
 
@@ -99,6 +99,8 @@ class ObjectApi:
         return self._answer(call, stored, without_key=key is None)
 
     async def _download(self, call: Call) -> Response:
+        if is_true(call, "softDeleted"):
+            raise InvalidRequest("The content of a soft-deleted object cannot be read; restore the object first.")
         bucket, name = call.names["bucket"], call.names["object"]
         key = key_hash(call.headers)
         stored, content = self._store.open_live(bucket, name, generation_of(call), key_hash=key)
@@ -111,6 +113,7 @@ class ObjectApi:
         return self._answer(call, self._update_fields(call, call.json(), replace_all=True), with_lists=True)
 
     def _update_fields(self, call: Call, resource: dict[str, Any], *, replace_all: bool) -> StoredObject:
+        check_place(resource, call.names["bucket"], call.names["object"])
         return self._store.update_fields(
             call.names["bucket"],
             call.names["object"],
@@ -142,7 +145,9 @@ class ObjectApi:
         request = call.json()
         bucket, name = call.names["bucket"], call.names["object"]
         sources = [_component(bucket, component) for component in _list_of_objects(request, "sourceObjects")]
-        fields = replace(ObjectFields.from_resource(_object(request, "destination")), key_hash=key_hash(call.headers))
+        destination = _object(request, "destination")
+        check_place(destination, bucket, name)
+        fields = replace(ObjectFields.from_resource(destination), key_hash=key_hash(call.headers))
         fields = fields.with_predefined_acl(call.query.get("destinationPredefinedAcl"), "destinationPredefinedAcl")
         # In a thread: it reads and writes all contents, which would delay all other requests.
         composed = await run_in_threadpool(compose, self._store, sources, bucket, name, fields, preconditions_of(call))
@@ -181,7 +186,9 @@ class ObjectApi:
             Preconditions.from_parameters(call.query, prefix="ifSource"),
             key_hash(call.headers, of_source=True),
         )
-        overrides = ObjectFields.from_resource(call.json())
+        resource = call.json()
+        check_place(resource, call.names["destinationBucket"], call.names["destinationObject"])
+        overrides = ObjectFields.from_resource(resource)
         acl = overrides.with_predefined_acl(call.query.get("destinationPredefinedAcl"), "destinationPredefinedAcl").acl
         destination = call.names["destinationBucket"], call.names["destinationObject"]
         key = key_hash(call.headers)

@@ -29,7 +29,7 @@ from localcloud.storage.rules.errors import (
     RateLimited,
     StorageError,
 )
-from localcloud.storage.rules.fields import ObjectFields
+from localcloud.storage.rules.fields import ObjectFields, check_place
 from localcloud.storage.rules.resources import StoredObject
 
 _RESUME_INCOMPLETE = 308
@@ -165,6 +165,8 @@ class UploadApi:
         name = call.query.get("name") or resource.get("name")
         announced = AnnouncedChecksums.from_resource(resource) | _announced(call)
         bucket, preconditions = call.names["bucket"], preconditions_of(call)
+        # The parameter takes precedence over the name in the resource.
+        check_place(resource, bucket)
         self._store.check_write(bucket, name, preconditions)
         return Upload(bucket, str(name), fields, preconditions, announced)
 

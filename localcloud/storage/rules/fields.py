@@ -104,6 +104,17 @@ class ObjectFields:
         return self != ObjectFields()
 
 
+def check_place(resource: Mapping[str, Any], bucket: str, name: str | None = None) -> None:
+    """Raise ``InvalidRequest`` if a resource says that it is of another bucket or object than the path of its request."""
+    for field_name, of_path in (("bucket", bucket), ("name", name)):
+        said = resource.get(field_name)
+        if None not in (said, of_path) and said != of_path:
+            raise InvalidRequest(
+                f"Value {said!r} in content does not agree with value {of_path!r}. This can happen when a value set through"
+                " a parameter is inconsistent with a value set in the request."
+            )
+
+
 def _text(resource: Mapping[str, Any], name: str) -> str:
     value = resource[name]
     if value is None:

@@ -17,6 +17,7 @@ from localcloud.storage.rules.resources import Bucket, StoredObject
 _DELETE, _SET_CLASS, _ABORT = "Delete", "SetStorageClass", "AbortIncompleteMultipartUpload"
 _COUNTS = ("age", "daysSinceCustomTime", "daysSinceNoncurrentTime", "numNewerVersions")
 _DATES = ("createdBefore", "customTimeBefore", "noncurrentTimeBefore")
+_DATE_LENGTH = len("2026-01-31")
 _TEXTS = ("matchesPrefix", "matchesSuffix")
 # https://cloud.google.com/storage/docs/lifecycle#abort-mpu
 _OF_UPLOADS = frozenset({"age", *_TEXTS})
@@ -58,7 +59,16 @@ def _check_rule(rule: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is negative")
     for name in _DATES:
         if condition.get(name) is not None:
-            date.fromisoformat(condition[name])
+            _check_date(name, condition[name])
+
+
+def _check_date(name: str, text: str) -> None:
+    try:
+        is_date = len(text) == _DATE_LENGTH and bool(date.fromisoformat(text))
+    except ValueError:
+        is_date = False
+    if not is_date:
+        raise ValueError(f"{name} is {text!r}, not a date such as 2026-01-31")
 
 
 def due_actions(bucket: Bucket, generations: Iterable[StoredObject], now: datetime) -> list[Due]:

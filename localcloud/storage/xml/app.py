@@ -88,6 +88,8 @@ class XmlApi:
         check_signature(signed, self._verify, self._clock.now())
         bucket, _, name = path.removeprefix("/").partition("/")
         target = Target(request, unquote(bucket), unquote(name), signed.parameters())
+        if not name and request.method in ("PUT", "DELETE"):
+            raise NotImplementedHere("The local cloud creates, changes and deletes buckets by the JSON API only.")
         self._store.bucket(target.bucket)
         if not name:
             if request.method == "POST" and request.headers.get("content-type", "").startswith(FORM_TYPE):

@@ -47,7 +47,8 @@ def xml_world(stage: Stage, tmp_path: Path, signer: Credentials, xml_clock: Manu
     storage.store.ensure_bucket(BUCKET, settings={"softDeletePolicy": {"retentionDurationSeconds": 0}})
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        chosen = storage.xml_app if storage.is_xml_path(scope["path"]) else storage.app
+        is_xml = storage.is_xml_request(scope["method"], scope["path"])
+        chosen = storage.xml_app if is_xml else storage.app
         await chosen(scope, receive, send)
 
     stage.app = app

@@ -109,6 +109,8 @@ def test_what_is_deleted_can_be_restored_for_a_week(world: StorageWorld, clock: 
     assert list(bucket.list_blobs(versions=True)) == []
     with pytest.raises(exceptions.NotFound):
         bucket.blob("a", generation=first.generation).download_as_bytes()
+    content = f"/storage/v1/b/soft/o/a?alt=media&softDeleted=true&generation={first.generation}"
+    assert "restore" in world.call("GET", content).json()["error"]["message"]
 
     restored = bucket.restore_blob("a", generation=first.generation)
     assert restored.generation > second.generation

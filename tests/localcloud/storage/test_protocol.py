@@ -152,6 +152,20 @@ def test_checksum_in_the_header_is_verified(world: StorageWorld, kind: str, righ
     assert len(world.store.list(BUCKET)) == len(world.events) == len(world.files()) == (1 if right else 0)
 
 
+def test_a_resource_is_of_the_bucket_and_object_of_its_path(world: StorageWorld) -> None:
+    upload(world, "object", b"content")
+    for method, path, body in (
+        ("PATCH", f"{OBJECTS}/object", {"bucket": "other"}),
+        ("PUT", f"{OBJECTS}/object", {"name": "other"}),
+        ("POST", f"{OBJECTS}/object/rewriteTo/b/{BUCKET}/o/new", {"name": "other"}),
+        ("POST", f"{OBJECTS}/new/compose", {"sourceObjects": [{"name": "object"}], "destination": {"name": "other"}}),
+        ("POST", f"{UPLOAD}?uploadType=resumable&name=new", {"bucket": "other"}),
+    ):
+        answer = world.call(method, path, json=body)
+        assert (answer.status_code, "does not agree with value" in answer.text) == (400, True), (method, path)
+    assert [stored.name for stored in world.store.list(BUCKET)] == ["object"]
+
+
 @pytest.mark.parametrize(
     "headers,status",
     [

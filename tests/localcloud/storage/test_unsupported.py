@@ -147,6 +147,7 @@ def test_an_ip_filter_is_kept_while_it_is_disabled(world: StorageWorld) -> None:
         ("lifecycle", {"rule": [{"action": {"type": "Delete"}, "condition": {}}]}),
         ("lifecycle", {"rule": [{"action": {"type": "Delete"}, "condition": {"age": 1, "ages": 2}}]}),
         ("lifecycle", {"rule": [{"action": {"type": "Delete"}, "condition": {"createdBefore": "yesterday"}}]}),
+        ("lifecycle", {"rule": [{"action": {"type": "Delete"}, "condition": {"createdBefore": "20260131"}}]}),
         ("lifecycle", {"rule": [{"action": {"type": "Delete"}, "condition": {"matchesPattern": "a.*"}}]}),
         ("lifecycle", {"rule": [{"action": {"type": "SetStorageClass"}, "condition": {"age": 1}}]}),
         (

@@ -278,6 +278,7 @@ def test_errors_have_the_codes_of_the_xml_api(world: StorageWorld) -> None:
         ("GET", f"/{BUCKET}?max-keys=-1", {}, 400, "InvalidArgument"),
         ("GET", f"/{BUCKET}?list-type=3", {}, 400, "InvalidArgument"),
         ("PUT", f"/{BUCKET}", {}, 501, "NotImplemented"),
+        ("PUT", "/a-new-bucket", {}, 501, "NotImplemented"),
         ("DELETE", f"/{BUCKET}/", {}, 501, "NotImplemented"),
         ("POST", f"/{BUCKET}/a", {}, 501, "NotImplemented"),
         ("PATCH", f"/{BUCKET}/a", {}, 405, "MethodNotAllowed"),

@@ -7,9 +7,9 @@ from contextlib import suppress
 from cloudevents.http import CloudEvent
 
 from shared.drops import intake
+from shared.drops.contents.ignored import report_ignored
+from shared.drops.contents.layout import misplaced
 from shared.drops.drop import DropPath
-from shared.drops.ignored import report_ignored
-from shared.drops.layout import misplaced
 from shared.drops.settling import settling
 from shared.engine.services import services
 from shared.errors import LostRace

@@ -6,9 +6,9 @@ from contextlib import suppress
 
 from cloudevents.http import CloudEvent
 
-from shared.drops.importing import Imports
+from shared.drops.imports.importing import Imports
+from shared.drops.imports.planning import plan_rollback
 from shared.drops.intake import import_again
-from shared.drops.planning import plan_rollback
 from shared.drops.settling import settling
 from shared.drops.watches import Sender
 from shared.engine.answers import left_to_the_poller, rejections

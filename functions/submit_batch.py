@@ -12,7 +12,7 @@ from cloudevents.http import CloudEvent
 from shared.batches.actions import BatchAction, act
 from shared.batches.again import delete_former_tables
 from shared.batches.batching import Batches, output_of, plan
-from shared.batches.places import facts_of
+from shared.batches.output.places import facts_of
 from shared.batches.request import BatchRequest
 from shared.engine.answers import left_to_the_poller, reject, rejections
 from shared.engine.claims import claim_request

@@ -15,11 +15,11 @@ from typing import Any
 import yaml
 
 from shared.drops import limits, manifest
+from shared.drops.contents.kinds import BEGINNING_BYTES
+from shared.drops.contents.reading import OpenFile, read_drop, read_model
+from shared.drops.contents.refusals import explained
 from shared.drops.drop import SAVED_MODEL, Drop, DropFile, DropPath, NotReady, listed_files
 from shared.drops.formats.model_facts import Columns, ModelFacts, Tensor
-from shared.drops.kinds import BEGINNING_BYTES
-from shared.drops.reading import OpenFile, read_drop, read_model
-from shared.drops.refusals import explained
 from shared.errors import Problem, Rejected, short_reason
 
 # A model that is not in a drop's folder has these names in the example.
@@ -153,7 +153,7 @@ def _stored_drop(uri: str) -> Listed:
     from google.auth.exceptions import GoogleAuthError
     from google.cloud import storage
 
-    from shared.drops.files import StoredFile
+    from shared.drops.contents.files import StoredFile
 
     bucket_name, _, name = uri.removeprefix("gs://").partition("/")
     try:

@@ -17,7 +17,7 @@ from modeldrop.history.stories import newest_line, title_of
 from modeldrop.project import Project
 from shared.batch_work import BatchFacts, BatchMessage
 from shared.clock import utc_now
-from shared.drops.ignored import MARKERS
+from shared.drops.contents.ignored import MARKERS
 from shared.engine.ledger.ledger import MODELS
 from shared.errors import Unreadable
 from shared.events.outgoing import Event

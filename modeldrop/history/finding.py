@@ -10,8 +10,8 @@ from datetime import datetime
 
 from modeldrop.project import Project
 from shared.batch_work import BatchFacts
+from shared.drops.contents.layout import Misplaced, misplaced
 from shared.drops.drop import DropPath
-from shared.drops.layout import Misplaced, misplaced
 from shared.engine.ledger.index import is_key
 from shared.engine.ledger.ledger import Ledger, StoredItem
 from shared.engine.ledger.refused import listed_rejections, read_rejection

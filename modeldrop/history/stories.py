@@ -9,7 +9,7 @@ from typing import Any
 
 from modeldrop.project import Project
 from shared.batch_work import BatchFacts, BatchMessage
-from shared.drops.layout import Misplaced
+from shared.drops.contents.layout import Misplaced
 from shared.errors import Problem
 from shared.events.outgoing import Event
 from shared.work import Item, Kind, Outcome, Step, StepState, System, WaitReason

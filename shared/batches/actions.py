@@ -17,7 +17,7 @@ from itertools import islice
 from shared.batch_work import BATCH_ACTIONS
 from shared.batches.again import check_final, ended_as, resubmit, retry_failed_rows
 from shared.batches.batching import Batches
-from shared.batches.places import facts_of, own_tables
+from shared.batches.output.places import facts_of, own_tables
 from shared.checks.fields import Fields
 from shared.checks.labels import read_request_id
 from shared.engine.ledger.index import is_key

@@ -12,8 +12,8 @@ from shared.batch_work import FAILED, BatchFacts, BatchMessage, BatchRound
 from shared.batches.batching import Batches, plan
 from shared.batches.files import has_answers
 from shared.batches.next_steps import after_review, suffix_of, with_repeat, with_steps
-from shared.batches.output_claims import claim_outputs
-from shared.batches.places import facts_of, own_tables, request_of, table_at, table_of
+from shared.batches.output.claims import claim_outputs
+from shared.batches.output.places import facts_of, own_tables, request_of, table_at, table_of
 from shared.batches.preparing import prepared
 from shared.batches.reading import lines_location, with_reason
 from shared.engine.claims import check_claim, next_attempt

@@ -12,9 +12,10 @@ from typing import Any
 
 from shared import trace
 from shared.batch_work import BatchFacts, BatchMessage
+from shared.batches.answers.rounds import ended_round, reviewed
 from shared.batches.files import has_answers
 from shared.batches.next_steps import CANCELLED_HALFWAY, after_check, after_review, ended, suffix_of, with_steps
-from shared.batches.places import (
+from shared.batches.output.places import (
     answer_table,
     divided_table,
     facts_of,
@@ -29,7 +30,6 @@ from shared.batches.preparing import prepared
 from shared.batches.queries import query_of
 from shared.batches.reading import lines_location, must_read, number_of, with_reason
 from shared.batches.request import BatchRequest, Prompts
-from shared.batches.rounds import ended_round, reviewed
 from shared.checks.identifiers import TableName
 from shared.cloud.batch_jobs import Batch
 from shared.cloud.query_jobs import Query

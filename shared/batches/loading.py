@@ -11,7 +11,7 @@ from shared.batches.files import CheckedFiles
 from shared.batches.inputs.estimates import estimate
 from shared.batches.inputs.rules import LIMITS
 from shared.batches.next_steps import divided, with_load
-from shared.batches.places import facts_of
+from shared.batches.output.places import facts_of
 from shared.batches.request import BatchRequest
 from shared.errors import Rejected
 from shared.settings import Settings

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from shared.batch_work import RETRYABLE, BatchFacts
+from shared.batches.answers.rounds import PARTIALLY_SUCCEEDED, may_be_answered_later
 from shared.batches.inputs.estimates import estimate
 from shared.batches.inputs.files import prompts_problem
 from shared.batches.inputs.tables import read_check
-from shared.batches.places import (
+from shared.batches.output.places import (
     answer_table,
     facts_of,
     lines_table,
@@ -21,7 +22,6 @@ from shared.batches.places import (
     table_of,
 )
 from shared.batches.request import Prompts
-from shared.batches.rounds import PARTIALLY_SUCCEEDED, may_be_answered_later
 from shared.errors import Problem
 from shared.settings import Settings
 from shared.work import Item, Outcome, Step, System

@@ -8,14 +8,15 @@ from typing import Any
 
 from shared.batch_work import BatchFacts
 from shared.batches.addresses import Files, ObjectUri
+from shared.batches.answers.typed_table import check_results
 from shared.batches.files import CheckedFiles, check_bucket_exists, checked_files, find_files
 from shared.batches.inputs.columns import REQUEST_COLUMNS, check_query_columns, check_table_columns
 from shared.batches.inputs.estimates import estimate
 from shared.batches.inputs.files import check_file_columns
 from shared.batches.lines.formats import line_format
 from shared.batches.loading import with_files
-from shared.batches.output_claims import claim_outputs
-from shared.batches.places import (
+from shared.batches.output.claims import claim_outputs
+from shared.batches.output.places import (
     DEFAULT_DATASET,
     answer_table,
     facts_of,
@@ -24,10 +25,9 @@ from shared.batches.places import (
     submit_step,
     work_dataset,
 )
+from shared.batches.output.target_columns import check_target
 from shared.batches.reading import check_loadable, lines_location, may_load, may_write
 from shared.batches.request import BatchRequest, Prompts
-from shared.batches.target_columns import check_target
-from shared.batches.typed_table import check_results
 from shared.checks.access import check_readable, check_writable
 from shared.checks.identifiers import DatasetName, TableName
 from shared.cloud.locations import GLOBAL, dataset_location, is_region

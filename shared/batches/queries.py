@@ -7,7 +7,10 @@ from typing import Any
 
 from shared.batch_work import BatchFacts
 from shared.batches import statements
-from shared.batches.answers import review
+from shared.batches.answers.answers import review
+from shared.batches.answers.moving import move_query, table_query
+from shared.batches.answers.rounds import answers_query, later_answers, repeat_query, replacement, rows_sent_again
+from shared.batches.answers.typed_table import flatten_query, replace_results
 from shared.batches.files import check_unchanged
 from shared.batches.inputs.files import check_file_columns
 from shared.batches.inputs.fitting import misfit_of
@@ -15,12 +18,9 @@ from shared.batches.inputs.parts import divide, requests_of_part
 from shared.batches.inputs.rules import Requests
 from shared.batches.inputs.tables import check_contents, check_requests
 from shared.batches.lines.statements import load_lines, requests_of_lines
-from shared.batches.moving import move_query, table_query
-from shared.batches.places import divided_table, facts_of, requested_output, table_at, table_of
+from shared.batches.output.places import divided_table, facts_of, requested_output, table_at, table_of
 from shared.batches.reading import check_loadable, ensure_own_dataset, load_answers
 from shared.batches.request import BatchRequest, Prompts
-from shared.batches.rounds import answers_query, later_answers, repeat_query, replacement, rows_sent_again
-from shared.batches.typed_table import flatten_query, replace_results
 from shared.checks.identifiers import TableName
 from shared.checks.merge_keys import check_key
 from shared.cloud.query_jobs import Query

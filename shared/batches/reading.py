@@ -13,7 +13,7 @@ from shared.batch_work import BatchFacts
 from shared.batches.files import ANSWER_FILES, bucket_location, check_unchanged
 from shared.batches.lines.statements import load_lines
 from shared.batches.next_steps import loads_lines
-from shared.batches.places import facts_of, table_of
+from shared.batches.output.places import facts_of, table_of
 from shared.batches.request import BatchRequest
 from shared.checks.access import check_writable
 from shared.checks.identifiers import DatasetName, TableName

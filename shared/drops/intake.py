@@ -9,7 +9,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from shared import trace
-from shared.drops import manifest, planning, watches
+from shared.drops import manifest, watches
+from shared.drops.contents.files import drop_files
+from shared.drops.contents.refusals import found_files
 from shared.drops.drop import (
     NO_MODEL_FILE,
     Drop,
@@ -17,11 +19,10 @@ from shared.drops.drop import (
     NotReady,
     Ready,
 )
-from shared.drops.files import drop_files
-from shared.drops.importing import Imports
-from shared.drops.refusals import found_files
+from shared.drops.imports import planning
+from shared.drops.imports.importing import Imports
+from shared.drops.imports.turns import ModelRecords
 from shared.drops.remote import REMOTE
-from shared.drops.turns import ModelRecords
 from shared.drops.watches import Sender
 from shared.engine.claims import claim_once, claim_request, next_attempt
 from shared.engine.ledger.ledger import Claimed

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from shared.checks.identifiers import ModelName
 from shared.drops import limits, watches
+from shared.drops.contents.files import drop_files
 from shared.drops.drop import DropPath
-from shared.drops.files import drop_files
-from shared.drops.planning import import_key
+from shared.drops.imports.planning import import_key
 from shared.engine.services import Services
 from shared.errors import Problem
 from shared.work import Item, Kind

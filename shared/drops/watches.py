@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from shared import trace
 from shared.checks.identifiers import ModelName
 from shared.drops import limits
+from shared.drops.contents.files import drop_files
+from shared.drops.contents.refusals import found_files
 from shared.drops.drop import Drop, DropPath, NotReady
-from shared.drops.files import drop_files
-from shared.drops.refusals import found_files
 from shared.engine.services import Services
 from shared.engine.stuck import report_object, report_stuck
 from shared.errors import LostRace, Problem, Unreadable

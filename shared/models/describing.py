@@ -9,9 +9,9 @@ from typing import Any
 
 from shared.checks.identifiers import ModelName
 from shared.drops.drop import DropPath
-from shared.drops.planning import drops_of, import_key
-from shared.drops.signatures import completed
-from shared.drops.turns import ModelRecord, ModelRecords, version_order
+from shared.drops.imports.planning import drops_of, import_key
+from shared.drops.imports.signatures import completed
+from shared.drops.imports.turns import ModelRecord, ModelRecords, version_order
 from shared.endpoints.entries import entry_of, version_of
 from shared.endpoints.stand_ins import deployments_with_stand_ins
 from shared.engine.services import Services

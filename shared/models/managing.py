@@ -15,8 +15,8 @@ from shared.checks.registry_rules import check_can_register
 from shared.checks.suggestions import closest
 from shared.cloud.endpoint_calls import EndpointCall
 from shared.cloud.query_jobs import OldJob, Query
-from shared.drops.importing import TURN_SECONDS
-from shared.drops.turns import ModelRecords
+from shared.drops.imports.importing import TURN_SECONDS
+from shared.drops.imports.turns import ModelRecords
 from shared.endpoints.entries import entry_of, required_entry, version_of
 from shared.endpoints.stand_ins import remove_idle_stand_ins
 from shared.engine.claims import check_claim, seconds_left

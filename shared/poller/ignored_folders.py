@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
-from shared.drops.ignored import MARKERS, REPORTED_AGAIN, marker_of, report_ignored
-from shared.drops.layout import Misplaced
+from shared.drops.contents.ignored import MARKERS, REPORTED_AGAIN, marker_of, report_ignored
+from shared.drops.contents.layout import Misplaced
 from shared.engine.ledger.objects import ListedObject
 from shared.engine.services import Services
 from shared.events.incoming import StoredObject

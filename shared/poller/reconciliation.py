@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from shared.drops import watches
+from shared.drops.contents.files import drop_files
 from shared.drops.drop import DropPath
-from shared.drops.files import drop_files
 from shared.engine.ledger.decoding import Undecodable, decode
 from shared.engine.services import Services
 from shared.engine.stuck import report_object

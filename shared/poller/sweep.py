@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 
 from shared.drops import watches
-from shared.drops.importing import NO_DATASET
+from shared.drops.imports.importing import NO_DATASET
 from shared.drops.intake import import_into_new_dataset
 from shared.engine.ledger.index import Pending
 from shared.engine.ledger.ledger import ENDED, FINAL, ITEMS, PROBLEM, STATE, StoredItem, work_of

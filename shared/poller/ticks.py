@@ -14,11 +14,11 @@ from functools import partial
 
 from shared import spans, trace
 from shared.batches.batching import Batches
-from shared.batches.places import is_cancelled
+from shared.batches.output.places import is_cancelled
 from shared.cloud.states import Progress
 from shared.drops import watches
 from shared.drops.drop import DropPath
-from shared.drops.importing import Imports
+from shared.drops.imports.importing import Imports
 from shared.drops.intake import examine_drop
 from shared.engine.handler import Handler
 from shared.engine.ledger.index import DamagedIndex, Pending

@@ -10,8 +10,8 @@ from functools import cache
 
 from shared.checks.identifiers import ModelName
 from shared.drops import watches
+from shared.drops.contents.files import drop_files
 from shared.drops.drop import DropPath
-from shared.drops.files import drop_files
 from shared.drops.problems import is_stuck
 from shared.engine.services import Services
 from shared.predictions.recent import Recent

@@ -14,7 +14,7 @@ from shared.checks.identifiers import ModelName
 from shared.checks.merge_keys import check_key
 from shared.cloud.query_access import analyse_checked
 from shared.cloud.query_jobs import OldJob, Query
-from shared.drops.turns import ModelRecord, ModelRecords
+from shared.drops.imports.turns import ModelRecord, ModelRecords
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.engine.statements import create_table

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from shared.batches.answers import AnswerTable
+from shared.batches.answers.answers import AnswerTable
+from shared.batches.answers.moving import move_query
 from shared.batches.inputs.files import FileColumn
 from shared.batches.inputs.fitting import misfit_of
 from shared.batches.inputs.lines import check_lines
 from shared.batches.inputs.parts import divide, part_count, requests_of_part
 from shared.batches.inputs.rules import RULES, InputCheck, Requests
 from shared.batches.inputs.tables import GOOD_CONTENTS, check_contents, check_requests, read_check
-from shared.batches.moving import move_query
 from shared.batches.request import Output, Prompts
 from shared.batches.statements import batch_requests
 from shared.batches.typed.flattening import flatten

@@ -22,14 +22,15 @@ from shared.checks.identifiers import ModelName
 from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.query_jobs import Report
 from shared.cloud.states import Progress
-from shared.drops import planning, watches
+from shared.drops import watches
 from shared.drops.drop import (
     Drop,
     DropFile,
     DropPath,
     Ready,
 )
-from shared.drops.importing import Imports
+from shared.drops.imports import planning
+from shared.drops.imports.importing import Imports
 from shared.drops.manifest import read_manifest
 from shared.engine.running.steps import settle_batch, settle_query, submit
 from shared.errors import Problem, Rejected

@@ -31,9 +31,9 @@ from shared.checks.identifiers import (
     string_literal,
 )
 from shared.checks.query_guard import check_condition, check_query
-from shared.drops import statements as drops_sql
 from shared.drops.checks import statements as checks_sql
 from shared.drops.checks.model_check import CheckedRow, ModelCheck
+from shared.drops.imports import statements as drops_sql
 from shared.drops.manifest import MODEL_TYPES, Manifest
 from shared.drops.remote import RemoteModel
 from shared.engine.statements import create_table

@@ -11,7 +11,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from shared.checks.identifiers import ModelName
-from shared.drops import statements as drops_sql
+from shared.drops.imports import statements as drops_sql
 from shared.drops.manifest import MODEL_TYPES, Manifest, read_manifest
 from shared.errors import Rejected
 from tests.example_requests import NOW, PROJECT

@@ -21,8 +21,8 @@ from localcloud.base.http import HttpServer
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.service import Storage
 from shared.drops import limits
+from shared.drops.contents.files import DropFiles, StoredFile
 from shared.drops.drop import DropPath
-from shared.drops.files import DropFiles, StoredFile
 from shared.drops.formats.saved_model import Graph, read_graph
 from shared.errors import Rejected
 from tests.model_files import InMemory, field, graph, graph_around, varint

@@ -14,8 +14,8 @@ import pytest
 
 from shared.checks.identifiers import ModelName
 from shared.drops.drop import DropPath
+from shared.drops.imports.turns import ModelRecord, ModelRecords, Turn
 from shared.drops.intake import examine_drop, notice_file
-from shared.drops.turns import ModelRecord, ModelRecords, Turn
 from shared.engine.claims import claim_request
 from shared.engine.ledger.index import INDEX
 from shared.engine.ledger.objects import LARGEST_BYTES

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from shared.batch_work import FAILED, RETRYABLE
-from shared.batches.answers import AnswerTable, all_answers, review
-from shared.batches.moving import with_types_of
-from shared.batches.repeating import requests_to_repeat
-from shared.batches.replacing import replace_failures, sent_again
+from shared.batches.answers.answers import AnswerTable, all_answers, review
+from shared.batches.answers.moving import with_types_of
+from shared.batches.answers.repeating import requests_to_repeat
+from shared.batches.answers.replacing import replace_failures, sent_again
 from shared.checks.identifiers import TableName
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld
 

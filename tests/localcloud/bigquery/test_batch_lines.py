@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from shared.batch_work import RETRYABLE, LineColumn, LineFormat
-from shared.batches.answers import AnswerTable, all_answers, review
+from shared.batches.answers.answers import AnswerTable, all_answers, review
+from shared.batches.answers.repeating import requests_to_repeat
 from shared.batches.inputs.rules import Requests
 from shared.batches.inputs.tables import check_requests, read_check
 from shared.batches.lines.statements import (
@@ -21,7 +22,6 @@ from shared.batches.lines.statements import (
     requests_for_answers,
     requests_of_lines,
 )
-from shared.batches.repeating import requests_to_repeat
 from shared.batches.typed.flattening import flatten
 from shared.batches.typed.results import ResultColumn
 from shared.checks.identifiers import TableName

@@ -12,7 +12,7 @@ import pytest
 
 from shared.batch_work import FAILED, RETRYABLE, BatchFacts, BatchMessage, BatchResult, BatchRound
 from shared.batches.next_steps import after_review
-from shared.batches.places import request_of
+from shared.batches.output.places import request_of
 from shared.batches.queries import query_of
 from shared.cloud.bigquery import BigQueryJobs
 from shared.cloud.query_jobs import Query

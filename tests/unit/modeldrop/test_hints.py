@@ -17,7 +17,7 @@ from modeldrop.commands.why import _nothing
 from modeldrop.history.finding import Found
 from modeldrop.history.stories import story_of, story_of_ignored
 from modeldrop.project import DECLARATION, Project, find_project
-from shared.drops.layout import misplaced
+from shared.drops.contents.layout import misplaced
 from shared.work import Item, Outcome
 from shared.work_facts import Rollback
 from tests.conftest import variables

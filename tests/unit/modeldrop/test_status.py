@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from shared.batch_work import BatchFacts, BatchResult
 from shared.checks.identifiers import ModelName
-from shared.drops.ignored import report_ignored
-from shared.drops.layout import misplaced
-from shared.drops.turns import ModelRecords
+from shared.drops.contents.ignored import report_ignored
+from shared.drops.contents.layout import misplaced
+from shared.drops.imports.turns import ModelRecords
 from shared.errors import Problem
 from shared.events.incoming import StoredObject
 from shared.events.outgoing import completion_event

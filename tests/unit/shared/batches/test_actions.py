@@ -10,7 +10,7 @@ import pytest
 from shared.batch_work import BatchFacts, BatchRound
 from shared.batches.actions import BatchAction, act
 from shared.batches.batching import Batches, plan
-from shared.batches.places import facts_of
+from shared.batches.output.places import facts_of
 from shared.batches.request import BatchRequest
 from shared.engine.answers import reject
 from shared.engine.claims import claim_request

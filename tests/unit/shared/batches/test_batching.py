@@ -10,7 +10,7 @@ import pytest
 from shared.batch_work import BatchFacts, BatchMessage, BatchResult, BatchRound, RequestCheck
 from shared.batches.batching import Batches, plan
 from shared.batches.next_steps import after_check
-from shared.batches.places import own_tables
+from shared.batches.output.places import own_tables
 from shared.batches.request import BatchRequest
 from shared.events.incoming import Message
 from shared.events.outgoing import completion_event

@@ -15,7 +15,7 @@ from shared.batches.inputs.rules import InputCheck, Requests
 from shared.batches.lines.formats import MOST_COLUMNS, line_format
 from shared.batches.loading import with_files
 from shared.batches.next_steps import after_check, after_review, with_repeat
-from shared.batches.places import facts_of, own_tables
+from shared.batches.output.places import facts_of, own_tables
 from shared.batches.reading import check_loadable, load_answers, may_load, must_read, with_reason
 from shared.batches.request import BatchRequest
 from shared.cloud.batch_jobs import Batch

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.batches.answers import AnswerTable
-from shared.batches.moving import move_query, with_types_of
+from shared.batches.answers.answers import AnswerTable
+from shared.batches.answers.moving import move_query, with_types_of
 from shared.batches.request import Output
 from shared.checks.identifiers import TableName
 from shared.cloud.query_jobs import Query

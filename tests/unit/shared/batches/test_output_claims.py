@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.batches.batching import plan
-from shared.batches.output_claims import CLAIMS, claim_outputs
+from shared.batches.output.claims import CLAIMS, claim_outputs
 from shared.batches.request import BatchRequest
 from shared.errors import Rejected
 from shared.events.incoming import Message

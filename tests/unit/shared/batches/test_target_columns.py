@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.batches.places import reads
-from shared.batches.target_columns import check_target_columns
+from shared.batches.output.places import reads
+from shared.batches.output.target_columns import check_target_columns
 from shared.checks.identifiers import TableName
 from shared.checks.merge_keys import check_key
 from shared.errors import Rejected

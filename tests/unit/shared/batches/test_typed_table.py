@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from shared.batches.answers.typed_table import check_result_columns
 from shared.batches.typed.results import ResultColumn, Results
-from shared.batches.typed_table import check_result_columns
 from shared.checks.identifiers import TableName
 from shared.errors import Rejected
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from shared.checks.identifiers import ModelName
 from shared.drops import limits
+from shared.drops.contents.refusals import explained
 from shared.drops.drop import (
     WANTED,
     Drop,
@@ -24,10 +25,9 @@ from shared.drops.drop import (
     listed_files,
 )
 from shared.drops.formats.saved_model import Graph
+from shared.drops.imports.turns import version_order
 from shared.drops.manifest import Manifest
-from shared.drops.refusals import explained
 from shared.drops.remote import RemoteModel
-from shared.drops.turns import version_order
 from shared.errors import Rejected
 from tests.example_requests import NOW, PROJECT
 

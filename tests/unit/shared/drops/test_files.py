@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from google.cloud import storage
 
+from shared.drops.contents.files import DropFiles
 from shared.drops.drop import DropPath
-from shared.drops.files import DropFiles
 
 
 @pytest.mark.parametrize(

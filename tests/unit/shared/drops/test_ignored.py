@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.drops.ignored import MARKERS, REPORTED_AGAIN, report_ignored, reported_folders
-from shared.drops.layout import misplaced
+from shared.drops.contents.ignored import MARKERS, REPORTED_AGAIN, report_ignored, reported_folders
+from shared.drops.contents.layout import misplaced
 from shared.errors import TryLater
 from shared.events.incoming import StoredObject
 from tests.unit.shared.conftest import World

@@ -16,9 +16,9 @@ from shared.drops.drop import (
     DropPath,
     Ready,
 )
-from shared.drops.importing import Imports
+from shared.drops.imports.importing import Imports
+from shared.drops.imports.planning import STAY_REGISTERED, new_step, plan, plan_refused
 from shared.drops.manifest import Manifest
-from shared.drops.planning import STAY_REGISTERED, new_step, plan, plan_refused
 from shared.engine.running.steps import submit
 from shared.errors import Problem
 from shared.messages.deployment_request import DeploymentRequest

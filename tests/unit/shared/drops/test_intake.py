@@ -10,10 +10,10 @@ from datetime import datetime
 
 import pytest
 
-from shared.drops import planning
 from shared.drops.drop import DropPath
+from shared.drops.imports import planning
+from shared.drops.imports.turns import ModelRecords
 from shared.drops.intake import examine_drop, import_again, notice_deletion, notice_file
-from shared.drops.turns import ModelRecords
 from shared.drops.watches import Sender, facts_of, request_of
 from shared.errors import Rejected
 from shared.events.incoming import StoredObject

@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from shared.drops.kinds import BEGINNING_BYTES, KINDS, kind_of, kind_of_content
+from shared.drops.contents.kinds import BEGINNING_BYTES, KINDS, kind_of, kind_of_content
 
 
 def _zip(*names: str) -> bytes:

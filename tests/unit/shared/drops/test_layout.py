@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.drops.contents.layout import misplaced
 from shared.drops.drop import DropPath
-from shared.drops.layout import misplaced
 
 # Names, and for each the folder that is reported and the name that would be right.
 MISPLACED = [

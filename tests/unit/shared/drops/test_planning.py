@@ -6,8 +6,8 @@ import pytest
 
 from shared.checks.identifiers import ModelName
 from shared.drops.drop import DropPath
-from shared.drops.planning import former_version, plan_rollback, request_of
-from shared.drops.turns import ModelRecords
+from shared.drops.imports.planning import former_version, plan_rollback, request_of
+from shared.drops.imports.turns import ModelRecords
 from shared.errors import Rejected
 from shared.work import Item
 from shared.work_facts import ModelVersion, Rollback

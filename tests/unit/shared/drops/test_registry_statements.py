@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from shared.checks.identifiers import ModelName
+from shared.drops.imports.statements import alter_model, create_model
 from shared.drops.manifest import Manifest
-from shared.drops.statements import alter_model, create_model
 
 MODEL = ModelName("my-project", "news", "titles")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.checks.identifiers import ModelName
-from shared.drops.turns import ModelRecord, ModelRecords, Turn
+from shared.drops.imports.turns import ModelRecord, ModelRecords, Turn
 from shared.work import Outcome
 from shared.work_facts import ModelVersion
 from tests.example_requests import PROJECT, import_item

@@ -10,8 +10,8 @@ import pytest
 
 from shared.checks.identifiers import ModelName
 from shared.drops import watches
+from shared.drops.contents.files import drop_files
 from shared.drops.drop import DropPath, NotReady
-from shared.drops.files import drop_files
 from shared.work import Item, Kind, Outcome, WaitReason
 from shared.work_facts import FoundFile
 from tests.example_requests import NOW, PROJECT, services_at

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.checks.identifiers import ModelName
-from shared.drops.turns import ModelRecords
+from shared.drops.imports.turns import ModelRecords
 from shared.engine.running.steps import advance
 from shared.errors import LostRace, Rejected
 from shared.events.incoming import Message

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from shared.drops.contents.ignored import MARKERS, REPORTED_AGAIN, marker_of, reported_folders
 from shared.drops.drop import DropPath
-from shared.drops.ignored import MARKERS, REPORTED_AGAIN, marker_of, reported_folders
 from shared.poller import ignored_folders
 from shared.poller.reconciliation import RECONCILED, reconcile
 from shared.poller.ticks import tick

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from shared.batches.answers import AnswerTable
-from shared.batches.places import ANSWERS, REQUESTS, reads
-from shared.batches.replacing import SentAgain, replace_rows
+from shared.batches.answers.answers import AnswerTable
+from shared.batches.answers.replacing import SentAgain, replace_rows
+from shared.batches.output.places import ANSWERS, REQUESTS, reads
 from shared.batches.typed.flattening import flatten, kept_columns
 from shared.batches.typed.results import Results, check_names
 from shared.checks.identifiers import TableName, column_sql

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from shared.batches.answers import AnswerTable, null_of
+from shared.batches.answers.answers import AnswerTable, null_of
 from shared.batches.request import Output
 from shared.checks.identifiers import TableName, column_sql, string_literal
 from shared.cloud.query_jobs import Query

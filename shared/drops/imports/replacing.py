@@ -11,7 +11,7 @@ from shared.checks.identifiers import ModelName
 from shared.checks.registry_rules import check_can_register
 from shared.cloud.endpoint_calls import EndpointCall
 from shared.cloud.states import ACCESS_DENIED
-from shared.drops.planning import (
+from shared.drops.imports.planning import (
     CREATE,
     REGISTER,
     STAND_IN,

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Sequence
 
 from shared.drops import limits
+from shared.drops.contents.kinds import FileKind, kind_of, kind_of_content
 from shared.drops.drop import (
     MODEL_ENDINGS,
     NO_MODEL_FILE,
@@ -15,7 +16,6 @@ from shared.drops.drop import (
     Drop,
     DropFile,
 )
-from shared.drops.kinds import FileKind, kind_of, kind_of_content
 from shared.errors import Problem
 from shared.work_facts import FoundFile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.batches.answers import AnswerTable, numbered
+from shared.batches.answers.answers import AnswerTable, numbered
 from shared.checks.identifiers import column_sql
 
 _SAME = "ON wanted.modeldrop_row = present.modeldrop_row AND wanted.modeldrop_number = present.modeldrop_number"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.batch_work import BatchFacts, BatchResult, BatchRound, Failures, LineFormat, Tokens
-from shared.batches.answers import (
+from shared.batches.answers.answers import (
     INCOMPLETE,
     LONGEST_EXAMPLE,
     RETRYABLE_CODES,
@@ -15,6 +15,9 @@ from shared.batches.answers import (
     AnswerTable,
     all_answers,
 )
+from shared.batches.answers.moving import with_types_of
+from shared.batches.answers.repeating import requests_to_repeat
+from shared.batches.answers.replacing import SentAgain, replace_failures, sent_again
 from shared.batches.inputs.rules import Requests
 from shared.batches.lines.statements import (
     answer_columns,
@@ -23,10 +26,7 @@ from shared.batches.lines.statements import (
     requests_for_answers,
     requests_of_lines,
 )
-from shared.batches.moving import with_types_of
-from shared.batches.places import table_at, table_of
-from shared.batches.repeating import requests_to_repeat
-from shared.batches.replacing import SentAgain, replace_failures, sent_again
+from shared.batches.output.places import table_at, table_of
 from shared.checks.identifiers import TableName
 from shared.engine.services import Services
 from shared.errors import Rejected

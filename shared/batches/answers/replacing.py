@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.batches.answers import AnswerTable, null_of, with_later_answers
+from shared.batches.answers.answers import AnswerTable, null_of, with_later_answers
 from shared.checks.identifiers import TableName, column_sql
 
 

@@ -15,6 +15,10 @@ from google.cloud import storage
 from shared.cloud import clients
 from shared.cloud.storage import STORAGE
 from shared.drops import limits
+from shared.drops.contents.kinds import BEGINNING_BYTES
+from shared.drops.contents.layout import Misplaced, misplaced
+from shared.drops.contents.reading import OpenFile, read_drop, read_model
+from shared.drops.contents.refusals import explained
 from shared.drops.drop import (
     Drop,
     DropFile,
@@ -25,11 +29,7 @@ from shared.drops.drop import (
 )
 from shared.drops.formats.model_facts import ModelFacts
 from shared.drops.formats.saved_model import Graph, read_graph
-from shared.drops.kinds import BEGINNING_BYTES
-from shared.drops.layout import Misplaced, misplaced
 from shared.drops.manifest import NAMES
-from shared.drops.reading import OpenFile, read_drop, read_model
-from shared.drops.refusals import explained
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected, TryLater
 

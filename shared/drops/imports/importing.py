@@ -15,15 +15,15 @@ from shared.checks.identifiers import ModelName
 from shared.checks.registry_rules import check_can_deploy
 from shared.cloud.endpoint_calls import EndpointCall
 from shared.cloud.query_jobs import Query
-from shared.drops import planning, replacing, statements
 from shared.drops.checks import checking, verdict
 from shared.drops.checks.prediction import check_prediction
+from shared.drops.contents.files import drop_files
 from shared.drops.drop import DropPath
-from shared.drops.files import drop_files
+from shared.drops.imports import planning, replacing, statements
+from shared.drops.imports.planning import facts_of, former_version, manifest_of, request_of, target_of
+from shared.drops.imports.signatures import completed
+from shared.drops.imports.turns import ModelRecord, ModelRecords
 from shared.drops.manifest import Manifest, error_with_line, problem_with_line
-from shared.drops.planning import facts_of, former_version, manifest_of, request_of, target_of
-from shared.drops.signatures import completed
-from shared.drops.turns import ModelRecord, ModelRecords
 from shared.drops.watches import watch_again_if_changed
 from shared.endpoints.deployments import publish_deployments
 from shared.engine.claims import check_claim

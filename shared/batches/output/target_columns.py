@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.batches.inputs.rules import Requests
-from shared.batches.places import ANSWERS, REQUESTS, reads
+from shared.batches.output.places import ANSWERS, REQUESTS, reads
 from shared.batches.request import BatchRequest, Output, Prompts
 from shared.checks.identifiers import TableName
 from shared.checks.merge_keys import check_key, type_of

@@ -8,14 +8,14 @@ from datetime import timedelta
 from shared import trace
 from shared.checks.identifiers import ModelName
 from shared.cloud.states import MAXIMUM_ATTEMPTS
-from shared.drops import statements
+from shared.drops.contents.files import drop_files
 from shared.drops.drop import Drop, DropPath, Ready
-from shared.drops.files import drop_files
 from shared.drops.formats.model_facts import ModelFacts
+from shared.drops.imports import statements
+from shared.drops.imports.signatures import signature_of
+from shared.drops.imports.turns import ModelRecords, version_order
 from shared.drops.manifest import Manifest, read_manifest
 from shared.drops.remote import REMOTE
-from shared.drops.signatures import signature_of
-from shared.drops.turns import ModelRecords, version_order
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected
 from shared.keys import hash_of

@@ -13,7 +13,7 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from shared.drops.layout import DATASET, FILE, LAYOUT, MODEL, Misplaced
+from shared.drops.contents.layout import DATASET, FILE, LAYOUT, MODEL, Misplaced
 from shared.engine.ledger.decoding import moment
 from shared.engine.ledger.objects import Record
 from shared.engine.services import Services

@@ -1,0 +1,1 @@
+"""What the model bucket holds: the files of drops, what they say, and objects that belong to no drop."""

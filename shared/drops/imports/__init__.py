@@ -1,0 +1,1 @@
+"""Imports: a settled drop becomes a model, one import at a time for each model."""

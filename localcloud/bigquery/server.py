@@ -19,6 +19,7 @@ from localcloud.bigquery.job.history import JobHistory
 from localcloud.bigquery.job.jobs import Job
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.accounting import Accounting
+from localcloud.bigquery.queries.files.external_tables import ExternalTables
 from localcloud.bigquery.queries.files.load_statements import LoadStatements
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.queries.reading import Reading
@@ -118,10 +119,11 @@ class BigQuery:
         sessions = Sessions(self._engine)
         accounting = Accounting(sizes, Reading(self._context))
         loads = LoadStatements(destinations, store)
-        runs = StatementRuns(self.learning, destinations, self._anonymous, accounting, loads, sessions, store)
+        self._external = external = ExternalTables(destinations, self._anonymous, store)
+        runs = StatementRuns(self.learning, destinations, self._anonymous, accounting, loads, sessions, store, external)
         history = JobHistory(self._journal.jobs(clock.now()))
         queries = QueryJobs(
-            self.learning, destinations, self._anonymous, accounting, loads, runs, history.all, sessions
+            self.learning, destinations, self._anonymous, accounting, loads, runs, history.all, sessions, external
         )
         self._jobs = JobService(
             self._engine,
@@ -140,7 +142,7 @@ class BigQuery:
             self._jobs,
             self._delegate,
             ModelMethods(self._context, self.learning),
-            TableMethods(self._delegate, destinations, queries, self.learning, self._anonymous, project),
+            TableMethods(self._delegate, destinations, queries, self.learning, self._anonymous, external, project),
             RowMethods(self._delegate, destinations, self._anonymous),
             ConnectionMethods(self._connections),
             ReservationMethods(Reservations(clock, directory and directory / "reservations.json")),
@@ -156,7 +158,7 @@ class BigQuery:
         self.storage_api_port = 0
 
     def _external_data(self, name: TableName) -> dict[str, Any] | None:
-        return self.learning.external_data(name, self._engine.cursor())
+        return self._external.definition(name) or self.learning.external_data(name, self._engine.cursor())
 
     @property
     def url(self) -> str:

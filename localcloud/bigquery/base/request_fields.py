@@ -53,8 +53,8 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
         "query job",
         _names(
             "clustering connectionProperties createDisposition createSession defaultDataset destinationTable"
-            " maximumBytesBilled priority query queryParameters rangePartitioning schemaUpdateOptions timePartitioning"
-            " useLegacySql writeDisposition"
+            " maximumBytesBilled priority query queryParameters rangePartitioning schemaUpdateOptions tableDefinitions"
+            " timePartitioning useLegacySql writeDisposition"
         ),
         {
             "allowLargeResults": _LEGACY,
@@ -66,7 +66,7 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
             "useQueryCache": "no query is answered from a cache",
             "writeIncrementalResults": "BigQuery does not use it yet",
         },
-        _refused("continuous scriptOptions secureContext tableDefinitions userDefinedFunctionResources"),
+        _refused("continuous scriptOptions secureContext userDefinedFunctionResources"),
     ),
     "JobConfigurationLoad": RequestFields(
         "load job",
@@ -85,7 +85,7 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
         | {"fileSetSpecType": ("FILE_SET_SPEC_TYPE_FILE_SYSTEM_MATCH",), "timestampTargetPrecision": ([6],)},
     ),
     "ParquetOptions": RequestFields(
-        "load job's parquetOptions",
+        "parquetOptions",
         _names("mapTargetType"),
         {"enableListInference": "lists are always inferred"},
         _refused("enumAsString"),
@@ -180,16 +180,24 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
     ),
     "ExternalDataConfiguration": RequestFields(
         "external table",
-        _names("connectionId objectMetadata sourceUris"),
-        {"metadataCacheMode": "there is no cache"},
-        _refused(
-            "autodetect avroOptions bigtableOptions compression csvOptions dateFormat datetimeFormat decimalTargetTypes"
-            " googleSheetsOptions hivePartitioningOptions ignoreUnknownValues jsonExtension jsonOptions maxBadRecords"
-            " parquetOptions referenceFileSchemaUri schema sourceFormat timeFormat timeZone timestampFormat"
-            " timestampTargetPrecision"
-        )
-        | {"fileSetSpecType": ("FILE_SET_SPEC_TYPE_FILE_SYSTEM_MATCH",)},
+        _names(
+            "autodetect avroOptions connectionId csvOptions dateFormat datetimeFormat decimalTargetTypes"
+            " ignoreUnknownValues jsonOptions maxBadRecords objectMetadata parquetOptions schema sourceFormat sourceUris"
+            " timeFormat timeZone timestampFormat"
+        ),
+        {"compression": "the files say whether they are compressed", "metadataCacheMode": "there is no cache"},
+        _refused("bigtableOptions googleSheetsOptions hivePartitioningOptions jsonExtension referenceFileSchemaUri")
+        | {"fileSetSpecType": ("FILE_SET_SPEC_TYPE_FILE_SYSTEM_MATCH",), "timestampTargetPrecision": ([6],)},
     ),
+    "CsvOptions": RequestFields(
+        "external table's csvOptions",
+        _names(
+            "allowJaggedRows allowQuotedNewlines encoding fieldDelimiter nullMarker nullMarkers"
+            " preserveAsciiControlCharacters quote skipLeadingRows sourceColumnMatch"
+        ),
+    ),
+    "JsonOptions": RequestFields("external table's jsonOptions", _names("encoding")),
+    "AvroOptions": RequestFields("external table's avroOptions", _names("useAvroLogicalTypes")),
     "TableDataInsertAllRequest": RequestFields(
         "tabledata.insertAll",
         _names("ignoreUnknownValues rows skipInvalidRows templateSuffix"),
@@ -207,6 +215,12 @@ WITHIN: Mapping[str, Mapping[str, str]] = {
         "copy": "JobConfigurationTableCopy",
     },
     "JobConfigurationLoad": {"parquetOptions": "ParquetOptions"},
+    "ExternalDataConfiguration": {
+        "avroOptions": "AvroOptions",
+        "csvOptions": "CsvOptions",
+        "jsonOptions": "JsonOptions",
+        "parquetOptions": "ParquetOptions",
+    },
     "QueryRequest": {"formatOptions": "DataFormatOptions"},
     "Table": {
         "externalDataConfiguration": "ExternalDataConfiguration",

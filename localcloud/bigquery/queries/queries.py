@@ -14,6 +14,9 @@ from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelReference
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.queries.catalog_views.views import Jobs
+from localcloud.bigquery.queries.files.external_definitions import check_definition
+from localcloud.bigquery.queries.files.external_statements import create_external_table
+from localcloud.bigquery.queries.files.external_tables import ExternalTables
 from localcloud.bigquery.queries.files.load_statements import LoadStatements, load_statement
 from localcloud.bigquery.queries.previews import Previews
 from localcloud.bigquery.queries.runs import Outcome, StatementRuns
@@ -49,6 +52,7 @@ class QueryJobs:
         runs: StatementRuns,
         jobs: Jobs,
         sessions: Sessions,
+        external: ExternalTables,
     ) -> None:
         """Create the runner with the parts of BigQuery that queries use, and all jobs for INFORMATION_SCHEMA."""
         self._jobs = jobs
@@ -61,6 +65,7 @@ class QueryJobs:
         self._previews = Previews(destinations, accounting)
         self._loads = loads
         self._runs = runs
+        self._external = external
 
     def run(self, job: Job) -> None:
         """Run a query job on the calling thread's cursor, and set its rows and statistics.
@@ -105,6 +110,8 @@ class QueryJobs:
         if load is not None:
             self._loads.check(load, statements)
             found |= {"statementType": "LOAD_DATA"}
+        elif not script and create_external_table(sql, statements, self._external, dry_run=True) is not None:
+            found |= {"statementType": "CREATE_EXTERNAL_TABLE"}
         elif script:
             found |= {"statementType": script_type(sql), "totalBytesProcessedAccuracy": "UNKNOWN"}
         elif (model := statements.model_statement(sql)) is not None:
@@ -147,6 +154,9 @@ class QueryJobs:
     def _statements(self, job: Job, *, dry_run: bool = False) -> Statements:
         query = job.configuration.get("query", {})
         self._anonymous.materialise_mentioned(query.get("query", ""))
+        for name, definition in (query.get("tableDefinitions") or {}).items():
+            check_definition(definition)
+            self._external.define_temporary(name, definition, project=job.key.project, location=job.key.location)
         if job.session_id is not None and "_SESSION" in query.get("query", ""):
             self._anonymous.ensure_dataset(job.key.project, dataset_of_session(job.session_id), job.key.location)
         default = query.get("defaultDataset") or {}
@@ -167,6 +177,7 @@ class QueryJobs:
             jobs=self._jobs,
             transactions=self._sessions.transactions(job.session_id),
             dry_run=dry_run,
+            refresh=self._external.refresh,
         )
 
 

@@ -25,7 +25,7 @@ from localcloud.bigquery.queries.definitions.declared_columns import declared_fi
 from localcloud.bigquery.queries.definitions.model_statements import run_model_statement
 from localcloud.bigquery.queries.definitions.own_statements import run_own_statement
 from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
-from localcloud.bigquery.queries.definitions.schemas import schema_statement
+from localcloud.bigquery.queries.definitions.schemas import models_dropped, schema_statement
 from localcloud.bigquery.queries.definitions.table_actions import all_or_nothing, single_actions
 from localcloud.bigquery.queries.definitions.table_options import (
     apply_options,
@@ -46,6 +46,8 @@ from localcloud.bigquery.queries.definitions.tables import (
     register_table,
     routine_statistics,
 )
+from localcloud.bigquery.queries.files.external_statements import create_external_table
+from localcloud.bigquery.queries.files.external_tables import ExternalTables
 from localcloud.bigquery.queries.files.load_data import LoadData
 from localcloud.bigquery.queries.files.load_statements import LoadStatements, load_statement
 from localcloud.bigquery.queries.scripts.children import Step, child_jobs
@@ -115,6 +117,7 @@ class StatementRuns:
         loads: LoadStatements,
         sessions: Sessions,
         store: ObjectStore,
+        external: ExternalTables,
     ) -> None:
         """Create the runner with the parts of BigQuery that statements use."""
         self._learning = learning
@@ -126,6 +129,7 @@ class StatementRuns:
         self._loads = loads
         self._sessions = sessions
         self._store = store
+        self._external = external
 
     def run(self, job: Job, sql: str, statements: Statements) -> Outcome:
         """Run the statement or the script of a job.
@@ -158,6 +162,10 @@ class StatementRuns:
         model = statements.model_statement(sql)
         if model is not None:
             return self._run_model_statement(model, statements)
+        external = create_external_table(sql, statements, self._external)
+        if external is not None:
+            statistics = {"statementType": "CREATE_EXTERNAL_TABLE"} | definition_statistics(external[1], external[0])
+            return Outcome(destination=external[0], statistics=statistics)
         defined = run_own_statement(sql, statements, lambda kind: None)
         if defined is not None:
             return Outcome(destination=defined.table, statistics=defined.statistics)
@@ -236,6 +244,7 @@ class StatementRuns:
                 lambda statement: self._export(job, statements, statement),
                 lambda load: self._run_load(load, statements),
                 lambda created: self._run_create_as(job.configuration["query"], statements, created),
+                lambda sql: create_external_table(sql, statements, self._external),
             )
             table = run_script(sql, statements, steps, writing)
         finally:
@@ -349,7 +358,7 @@ class StatementRuns:
         prepared = statements.prepare(original.sql)
         statement = read_statement(prepared, project=statements.project)
         self._accounting.check_billing(query, statement)
-        dropped = self._dropped_models(statement, statements.project)
+        dropped = models_dropped(statement, statements)
         with self._destinations.writing(statement.target):
             merged = statement.target if isinstance(original.tree, exp.Merge) else None
             before = 0 if merged is None else self._destinations.count(merged)
@@ -378,22 +387,6 @@ class StatementRuns:
             statistics |= change_statistics(statement.kind, int(affected))
         written = int(affected) if affected is not None else None
         return Outcome(RowsInMemory(fields, table), statement.target, written, statistics)
-
-    def _dropped_models(self, statement: Statement, project: str) -> list[dict[str, str]]:
-        """Return the models in the dataset of a DROP SCHEMA.
-
-        Raises:
-            QueryError: There are models and the statement has no CASCADE, or a model is deployed.
-        """
-        drop = statement.tree
-        if statement.kind != "DROP_SCHEMA" or not isinstance(drop, exp.Drop) or not isinstance(drop.this, exp.Table):
-            return []
-        owner, dataset = drop.this.catalog or project, drop.this.db or drop.this.name
-        models = [model["modelReference"] for model in self._learning.models.list(owner, dataset)]
-        if models and not drop.args.get("cascade"):
-            raise QueryError(f"Dataset {owner}:{dataset} is still in use", reason="resourceInUse")
-        self._learning.models.check_not_deployed(owner, dataset)
-        return models
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -92,6 +92,7 @@ class Statements(Session):
         jobs: Jobs = tuple,
         transactions: Transactions | None = None,
         dry_run: bool = False,
+        refresh: Callable[[str, str], None] = lambda sql, project: None,
     ) -> None:
         """Create the statements of a job.
 
@@ -109,7 +110,9 @@ class Statements(Session):
             jobs: Returns the jobs that INFORMATION_SCHEMA.JOBS shows.
             transactions: The transactions of the job's session, or None.
             dry_run: Whether statements are described only, so that no model is loaded or called.
+            refresh: Reads the files of the external tables again that a statement of a project reads.
         """
+        self._refresh = refresh
         self.destinations = destinations
         self.context: AppContext = destinations.context
         self.engine: Engine = destinations.engine
@@ -193,6 +196,8 @@ class Statements(Session):
         sql = self.parameters.named_in(replace_system_variables(sql, self.system.literals()))
         sql = self.qualify(with_unnested_types(sql, self.parameters.values))
         self.checks.check(sql)
+        if not self.dry_run:
+            self._refresh(sql, self.project)
         sql = with_named_columns(read_statement(sql, project=self.project))
         sql = self.parameters.literal_times(self.model_uses.inlined(sql))
         if self.learning.uses_models(sql):

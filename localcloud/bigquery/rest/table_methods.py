@@ -14,7 +14,6 @@ from typing import Any
 from bqemulator.api.routes.tables import _table_to_rest
 from bqemulator.catalog.models import TableMeta
 
-from localcloud.bigquery.base.connections import connection_name
 from localcloud.bigquery.base.discovery import canonical
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.request_fields import check_columns, check_request
@@ -25,11 +24,12 @@ from localcloud.bigquery.base.schema import (
     quote,
 )
 from localcloud.bigquery.job.jobs import Job, JobKey, milliseconds
-from localcloud.bigquery.ml.prediction import string_literal
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.definitions.keys import check_keys
+from localcloud.bigquery.queries.files.external_tables import ExternalTables
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.rest.delegate import Delegate
+from localcloud.bigquery.rest.external_tables import definition_of_files, object_table_sql
 from localcloud.bigquery.rest.list_items import complete_list_item
 from localcloud.bigquery.rest.messages import Call, Response, check_etag
 from localcloud.bigquery.rest.row_methods import PARTITIONS_SUMMARY, SUMMARY_COLUMNS, note_change, partitions_of
@@ -60,6 +60,7 @@ class TableMethods:
         queries: QueryJobs,
         learning: MachineLearning,
         anonymous: AnonymousTables,
+        external: ExternalTables,
         project: str,
     ) -> None:
         """Create the methods; ``project`` is listed even without datasets."""
@@ -70,6 +71,7 @@ class TableMethods:
         self._catalog = destinations.context.catalog
         self._queries = queries
         self._models = learning.models
+        self._external = external
         self._project = project
 
     # Projects and datasets
@@ -158,9 +160,8 @@ class TableMethods:
             return self._get(call, name)
         layout = layout_of_rest(body, None)
         check_layout(body, (body.get("schema") or {}).get("fields") or [])
-        external = body.get("externalDataConfiguration")
-        if external:
-            self._define_object_table(name, external)
+        if body.get("externalDataConfiguration"):
+            self._define_external_table(name, body)
             return self._described(call, name, body)
         keys = Keys.of(body.get("tableConstraints") or {}, name.project)
         check_keys(keys, schema_of((body.get("schema") or {}).get("fields") or []).fields, self._destinations)
@@ -260,19 +261,14 @@ class TableMethods:
             raise QueryError("Required parameter is missing: materializedView.query", reason="required")
         self._run(name, f"CREATE MATERIALIZED VIEW {name.sql} AS {view['query']}")
 
-    def _define_object_table(self, name: TableName, external: dict[str, Any]) -> None:
-        if not external.get("objectMetadata"):
-            raise QueryError(
-                "Required parameter is missing: externalDataConfiguration.objectMetadata", reason="required"
-            )
-        connection = connection_name(str(external.get("connectionId") or ""), name.project, "")
-        uris = ", ".join(string_literal(str(uri)) for uri in external.get("sourceUris") or [])
-        metadata = string_literal(str(external["objectMetadata"]))
-        self._run(
-            name,
-            f"CREATE EXTERNAL TABLE {name.sql} WITH CONNECTION `{connection}` "
-            f"OPTIONS (object_metadata = {metadata}, uris = [{uris}])",
-        )
+    def _define_external_table(self, name: TableName, body: dict[str, Any]) -> None:
+        files = definition_of_files(body)
+        if files is None:
+            self._run(name, object_table_sql(name, body["externalDataConfiguration"]))
+        else:
+            location = self._queries.location_of(name.project, name.dataset) or "US"
+            with self._engine.use(self._engine.cursor()):
+                self._external.create(name, files, location=location)
 
     def _run(self, name: TableName, sql: str) -> None:
         """Run a statement that defines a table, in the location of its dataset."""

@@ -132,7 +132,7 @@ class Destinations:
                 raise NotFound(f"Not found: Table {name}")
             new_layout(partition)
             return
-        if existing.table_type not in ("TABLE", "CLONE"):
+        if existing.table_type not in (("EXTERNAL",) if disposition.external else ("TABLE", "CLONE")):
             raise QueryError(
                 f"{name} is not allowed for this operation because it is currently a {existing.table_type}.",
                 reason="invalid",

@@ -26,6 +26,7 @@ class Disposition:
         updates: The ``schemaUpdateOptions``: ``ALLOW_FIELD_ADDITION``, ``ALLOW_FIELD_RELAXATION``.
         layout: ``timePartitioning``, ``rangePartitioning`` and ``clustering`` of a created table, as in the REST resource.
         redefines: Whether the layout replaces that of an existing table, as in CREATE OR REPLACE TABLE.
+        external: Whether the table is an external one, which only its own files write.
     """
 
     create: str = "CREATE_IF_NEEDED"
@@ -33,6 +34,7 @@ class Disposition:
     updates: frozenset[str] = frozenset()
     layout: dict[str, Any] = field(default_factory=dict)
     redefines: bool = False
+    external: bool = False
 
     @classmethod
     def of(cls, configuration: dict[str, Any], *, write: str = "WRITE_EMPTY") -> Disposition:

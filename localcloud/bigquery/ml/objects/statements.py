@@ -70,7 +70,7 @@ def table_name(parts: tuple[str, ...], project: str, default_dataset: str | None
 
 
 def parse_object_table(sql: str, *, project: str, default_dataset: str | None) -> ObjectTableStatement | None:
-    """Return the statement in ``sql`` if it creates an object table or drops an external table; None otherwise.
+    """Return the statement in ``sql`` if it creates an object table or drops an external table; None for any other.
 
     Raises:
         QueryError: It is such a statement and is not valid.
@@ -80,12 +80,7 @@ def parse_object_table(sql: str, *, project: str, default_dataset: str | None) -
     if _CREATE.match(sql) is None:
         return None
     if not re.search(r"\bobject_metadata\b", sql, re.IGNORECASE):
-        raise QueryError(
-            "External tables over files are not supported by the local BigQuery: use LOAD DATA. Object tables have "
-            "OPTIONS (object_metadata = 'SIMPLE', uris = [...]).",
-            reason="notImplemented",
-            location="query",
-        )
+        return None  # an external table over files
     cursor = Cursor(sql)
     cursor.expect_word("CREATE")
     mode = CreateMode.REPLACE if cursor.take_words("OR", "REPLACE") else CreateMode.CREATE

@@ -54,6 +54,8 @@ _ROW_TYPE = (
     'metadata STRUCT("name" VARCHAR, "value" VARCHAR)[])[]'
 )
 _COMMENT_PREFIX = "object table "
+FILES_PREFIX = "external table "
+"""Begins the comment of an external table over files."""
 
 
 def table_exists(table: TableName, session: Session) -> bool:
@@ -63,6 +65,14 @@ def table_exists(table: TableName, session: Session) -> bool:
         [f"{table.project}__{table.dataset}", table.table],
     ).fetchone()
     return bool(found and found[0])
+
+
+def _is_external(table: TableName, session: Session) -> bool:
+    found = session.connection.execute(
+        "SELECT comment FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?",
+        [f"{table.project}__{table.dataset}", table.table],
+    ).fetchone()
+    return found is not None and str(found[0]).startswith((_COMMENT_PREFIX, FILES_PREFIX))
 
 
 class ObjectTables:
@@ -151,7 +161,7 @@ class ObjectTables:
             QueryError: The table does not exist, or is not an external table.
         """
         table = statement.table
-        if self.external_data(table, session.connection) is not None:
+        if _is_external(table, session):
             if not dry_run:
                 session.run(f"DROP TABLE {table.sql}")
             return "DROP"

@@ -118,7 +118,7 @@ def _table(table: TableMeta, destinations: Destinations) -> Row:
             "is_change_history_enabled": "NO",
             "creation_time": table.creation_time,
             "snapshot_time_ms": table.snapshot_time,
-            "ddl": ddl_of(table, keys_of(destinations.engine, name_of(table))),
+            "ddl": None if kind == "EXTERNAL" else ddl_of(table, keys_of(destinations.engine, name_of(table))),
             "default_collation_name": "NULL",
         }
     )

@@ -12,12 +12,14 @@ from typing import Any
 
 from bqemulator.catalog.etag import generate_etag
 from bqemulator.catalog.models import DatasetMeta
+from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.job.jobs import canonical_location
 from localcloud.bigquery.ml.statements import OptionValue, take_options
 from localcloud.bigquery.queries.definitions.table_options import labels_of, value_of_option
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.reading.statement import Statement
 from localcloud.bigquery.sql.reading.tokens import Cursor
 
 _MAY_CONCERN = re.compile(r"\s*(?:CREATE|ALTER|DROP)\s+SCHEMA\b", re.IGNORECASE)
@@ -161,3 +163,21 @@ def _changes(options: dict[str, OptionValue], statements: Statements) -> dict[st
                 location="query",
             )
     return changes
+
+
+def models_dropped(statement: Statement, statements: Statements) -> list[dict[str, str]]:
+    """Return the models in the dataset of a DROP SCHEMA; none for any other statement.
+
+    Raises:
+        QueryError: There are models and the statement has no CASCADE, or a model is deployed.
+    """
+    drop = statement.tree
+    if statement.kind != "DROP_SCHEMA" or not isinstance(drop, exp.Drop) or not isinstance(drop.this, exp.Table):
+        return []
+    owner, dataset = drop.this.catalog or statements.project, drop.this.db or drop.this.name
+    known = statements.learning.models
+    models = [model["modelReference"] for model in known.list(owner, dataset)]
+    if models and not drop.args.get("cascade"):
+        raise QueryError(f"Dataset {owner}:{dataset} is still in use", reason="resourceInUse")
+    known.check_not_deployed(owner, dataset)
+    return models

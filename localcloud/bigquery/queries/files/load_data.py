@@ -96,7 +96,7 @@ def parse_load_data(sql: str, *, project: str, default_dataset: str | None) -> L
     if cursor.take_words("TEMP") or cursor.take_words("TEMPORARY"):
         raise _not_supported("TEMP TABLE")
     parts, _ = cursor.take_path()
-    columns = _columns(cursor) if _is_next(cursor, "(") else None
+    columns = take_columns(cursor)
     layout = take_layout(cursor)
     options = take_options(cursor) if cursor.take_words("OPTIONS") else {}
     for clause in _CLAUSES:
@@ -104,7 +104,7 @@ def parse_load_data(sql: str, *, project: str, default_dataset: str | None) -> L
             raise _not_supported(clause)
     cursor.expect_word("FROM")
     cursor.expect_word("FILES")
-    configuration = _configuration(take_options(cursor))
+    configuration = file_options(take_options(cursor), "LOAD DATA")
     if cursor.take_words("WITH"):
         raise _not_supported("WITH PARTITION COLUMNS or WITH CONNECTION")
     cursor.expect_end()
@@ -113,7 +113,16 @@ def parse_load_data(sql: str, *, project: str, default_dataset: str | None) -> L
     return LoadData(target, overwrite, columns, configuration, layout, options)
 
 
-def _configuration(options: dict[str, OptionValue]) -> dict[str, Any]:
+def file_options(options: dict[str, OptionValue], what: str) -> dict[str, Any]:
+    """Return the REST ``JobConfigurationLoad`` of the files that the options of a statement name.
+
+    Args:
+        options: The options.
+        what: The statement, for error messages.
+
+    Raises:
+        QueryError: An option is not supported, or has a wrong value.
+    """
     given = dict(options)
     uris, kind = given.pop("URIS", None), given.pop("FORMAT", None)
     if not isinstance(uris, list) or not uris or not all(isinstance(uri, str) for uri in uris):
@@ -125,7 +134,7 @@ def _configuration(options: dict[str, OptionValue]) -> dict[str, Any]:
     configuration: dict[str, Any] = {"sourceUris": uris, "sourceFormat": _FORMATS[kind.upper()]}
     for name, value in given.items():
         if name not in _OPTIONS:
-            raise _not_supported(f"the option {name.lower()}")
+            raise _not_supported(f"the option {name.lower()}", what)
         field, expected = _OPTIONS[name]
         if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
             raise QueryError(f"Invalid value for option {name.lower()}.", location="query")
@@ -133,8 +142,10 @@ def _configuration(options: dict[str, OptionValue]) -> dict[str, Any]:
     return configuration
 
 
-def _columns(cursor: Cursor) -> tuple[LoadColumn, ...]:
-    cursor.expect_symbol("(")
+def take_columns(cursor: Cursor) -> tuple[LoadColumn, ...] | None:
+    """Take the list of columns of a statement; return None if it has none. Raises ``QueryError``."""
+    if not cursor.take_symbol("("):
+        return None
     columns = []
     while True:
         name = cursor.take()
@@ -170,12 +181,7 @@ def _is_required(cursor: Cursor) -> bool:
     return required
 
 
-def _is_next(cursor: Cursor, symbol: str) -> bool:
-    token = cursor.peek()
-    return token is not None and token.is_symbol(symbol)
-
-
-def _not_supported(what: str) -> QueryError:
+def _not_supported(clause: str, what: str = "LOAD DATA") -> QueryError:
     return QueryError(
-        f"LOAD DATA with {what} is not supported by the local BigQuery.", reason="notImplemented", location="query"
+        f"{what} with {clause} is not supported by the local BigQuery.", reason="notImplemented", location="query"
     )

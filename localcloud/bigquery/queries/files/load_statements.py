@@ -31,13 +31,13 @@ class LoadStatements:
         """Check a statement for a dry run. Raises ``QueryError`` if its table or its columns are not valid."""
         check_options(load.options)
         self._destinations.check_target(load.target, _disposition(load), statements.location)
-        _configuration(load, statements)
+        load_configuration(load, statements)
 
     def run(self, load: LoadData, statements: Statements) -> dict[str, str]:
         """Run a statement; return its ``loadQueryStatistics``. Raises ``QueryError``."""
         check_options(load.options)
         statements.destinations.reject_external(load.target)
-        configuration = _configuration(load, statements)
+        configuration = load_configuration(load, statements)
         try:
             loaded = self._loads.load(load.target, _disposition(load), configuration, location=statements.location)
         except QueryError as error:
@@ -69,7 +69,7 @@ def _disposition(load: LoadData) -> Disposition:
     return Disposition(write=write, layout=layout, redefines=load.overwrite and bool(layout))
 
 
-def _configuration(load: LoadData, statements: Statements) -> dict[str, Any]:
+def load_configuration(load: LoadData, statements: Statements) -> dict[str, Any]:
     """Return the load job's configuration of a statement. Raises ``QueryError`` for a type that does not exist."""
     if load.columns is None:
         return {**load.configuration, "autodetect": True, "useAvroLogicalTypes": True}

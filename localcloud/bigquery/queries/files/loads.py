@@ -33,6 +33,7 @@ from localcloud.bigquery.tables.partitions import split_decorator
 from localcloud.bigquery.tables.schema_checks import check_fields
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rules.errors import NotFound as NoObject
+from localcloud.storage.rules.resources import StoredObject
 
 _GZIP = b"\x1f\x8b"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -204,25 +205,36 @@ class Loads:
         with tempfile.TemporaryDirectory(prefix="load-") as folder:
             yield dict(self._fetch(uris, Path(folder)))
 
+    def objects(self, options: dict[str, Any]) -> tuple[tuple[str, int], ...]:
+        """Return the names and generations of the objects that a load would read. Raises ``NotFound`` if there are none."""
+        return tuple(
+            (f"{stored.bucket}/{stored.name}", stored.generation)
+            for uri in options.get("sourceUris") or ()
+            for stored in self._found(uri)
+        )
+
+    def _found(self, uri: str) -> list[StoredObject]:
+        """Return the objects of a URI. Raises ``NotFound`` if there are none."""
+        bucket, pattern = split_uri(uri)
+        try:
+            if "*" not in pattern:
+                return [self._store.get(bucket, pattern)]
+            prefix = pattern.split("*")[0]
+            found = [o for o in self._store.list(bucket, prefix) if fnmatchcase(o.name, pattern)]
+        except NoObject as error:
+            raise NotFound(f"Not found: URI {uri}") from error
+        if not found:
+            raise NotFound(f"Not found: Files {uri}")
+        return found
+
     def _fetch(self, uris: list[str], folder: Path) -> Iterator[tuple[Path, str]]:
         numbers = itertools.count()
         for uri in uris:
-            bucket, pattern = split_uri(uri)
-            try:
-                if "*" in pattern:
-                    prefix = pattern.split("*")[0]
-                    found = [o for o in self._store.list(bucket, prefix) if fnmatchcase(o.name, pattern)]
-                else:
-                    found = [self._store.get(bucket, pattern)]
-            except NoObject as error:
-                raise NotFound(f"Not found: URI {uri}") from error
-            if not found:
-                raise NotFound(f"Not found: Files {uri}")
-            for stored in found:
+            for stored in self._found(uri):
                 # The engine recognises a compressed file by its suffix, but reads `*` in a name as a wildcard, and the file
                 # system refuses a long one.
                 name = _UNSAFE.sub("_", Path(stored.name).name)[-100:]
                 path = folder / f"{next(numbers):06d}-{name}"
                 with self._store.open(stored) as content, path.open("wb") as copy:
                     shutil.copyfileobj(content, copy)
-                yield path, f"gs://{bucket}/{stored.name}"
+                yield path, f"gs://{stored.bucket}/{stored.name}"

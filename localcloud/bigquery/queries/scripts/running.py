@@ -73,11 +73,13 @@ class WritingStatements:
         export: Runs an EXPORT DATA statement.
         load: Runs a LOAD DATA statement.
         create_as: Runs a CREATE TABLE AS statement.
+        create_external: Runs a CREATE EXTERNAL TABLE statement over files; returns None for any other statement.
     """
 
     export: Callable[[Statement], object]
     load: Callable[[LoadData], object]
     create_as: Callable[[Statement], object]
+    create_external: Callable[[str], object | None]
 
 
 class Script(ProcedureScript):
@@ -122,6 +124,11 @@ class Script(ProcedureScript):
             self._final_table = None
             return
         original = read_statement(statements.qualify(sql), project=statements.project)
+        if original.kind == "CREATE_EXTERNAL_TABLE":
+            self.check_permanent(original.kind)
+            self._writing.create_external(sql)
+            self._final_table = None
+            return
         if run_own_statement(sql, statements, self.check_permanent) is not None:
             self._final_table = None
             return

@@ -31,6 +31,7 @@ IN_ENGLISH = re.compile(
 BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 METHODS = BODY_METHODS | {"GET", "HEAD", "DELETE", "OPTIONS"}
 
+_TOKENS = ("oauthToken", "oidcToken")
 TARGETS = ("httpTarget", "pubsubTarget")
 
 
@@ -199,6 +200,12 @@ def _parse_http_target(target: Mapping[str, Any]) -> HttpTarget:
     body = _decode(target.get("body", ""), "httpTarget.body")
     if body and method not in BODY_METHODS:
         raise InvalidArgument(f"HttpTarget.body is allowed only with POST, PUT or PATCH, not with {method}.")
+    tokens = [name for name in _TOKENS if name in target]
+    if len(tokens) > 1:
+        raise InvalidArgument(f"HttpTarget must have at most one of {' and '.join(_TOKENS)}.")
+    for name in tokens:
+        if not target[name].get("serviceAccountEmail"):
+            raise InvalidArgument(f"HttpTarget.{name} must have a serviceAccountEmail.")
     headers = dict(target.get("headers", {}))
     if body and "content-type" not in {name.lower() for name in headers}:
         headers["Content-Type"] = "application/octet-stream"
@@ -216,13 +223,21 @@ def _parse_retry(config: Mapping[str, Any]) -> RetryConfig:
     retries = config.get("retryCount", 0)
     if not 0 <= retries <= 5:
         raise InvalidArgument(f"RetryConfig.retryCount must be between 0 and 5, not {retries}.")
-    return RetryConfig(
+    parsed = RetryConfig(
         retries=retries,
         maximum_seconds=_duration(config.get("maxRetryDuration", "0s"), "retryConfig.maxRetryDuration"),
         minimum_backoff_seconds=_duration(config.get("minBackoffDuration", "5s"), "retryConfig.minBackoffDuration"),
         maximum_backoff_seconds=_duration(config.get("maxBackoffDuration", "3600s"), "retryConfig.maxBackoffDuration"),
         doublings=config.get("maxDoublings", 5),
     )
+    if parsed.doublings < 0:
+        raise InvalidArgument(f"RetryConfig.maxDoublings must be 0 or more, not {parsed.doublings}.")
+    if parsed.minimum_backoff_seconds > parsed.maximum_backoff_seconds:
+        raise InvalidArgument(
+            f"RetryConfig.minBackoffDuration ({parsed.minimum_backoff_seconds}s) must not be longer than maxBackoffDuration"
+            f" ({parsed.maximum_backoff_seconds}s)."
+        )
+    return parsed
 
 
 def _duration(text: str, field_name: str) -> float:

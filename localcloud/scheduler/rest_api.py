@@ -14,11 +14,15 @@ from starlette.responses import Response
 
 from localcloud.base.api_errors import ApiError, InvalidArgument, Unimplemented
 from localcloud.base.json_api import Call, JsonApi, Route, json_response
+from localcloud.base.partial_response import parse_fields, select
+from localcloud.pubsub.rest_api import SYSTEM_PARAMETERS
 from localcloud.scheduler.jobs import Jobs
 
 PARENT = "projects/{project}/locations/{location}"
 JOB = f"{PARENT}/jobs/{{job}}"
 LARGEST_PAGE = 500
+PARAMETERS = SYSTEM_PARAMETERS | {"pageSize", "pageToken", "updateMask"}
+"""The parameters of the query string that calls may have."""
 
 Handler = Callable[[Call], dict[str, Any]]
 
@@ -43,8 +47,18 @@ class SchedulerApi(JsonApi[Handler]):
         )
 
     async def answer(self, handler: Handler, call: Call) -> Response:
-        """Return what ``handler`` returns as the answer. Raises ``ApiError``."""
-        return json_response(handler(call))
+        """Return what ``handler`` returns as the answer, with the fields that the call names. Raises ``ApiError``."""
+        for name in call.query:
+            if name not in PARAMETERS:
+                raise InvalidArgument(
+                    f"Invalid JSON payload received. Unknown name \"{name}\": Cannot bind query parameter. Field '{name}'"
+                    " could not be found in request message."
+                )
+        try:
+            selection = parse_fields(call.query["fields"]) if call.query.get("fields") else {}
+        except ValueError as error:
+            raise InvalidArgument(str(error)) from None
+        return json_response(select(handler(call), selection))
 
     def unknown_method(self, method: str, path: str, *, path_exists: bool) -> ApiError:
         """Return the error for a request that no route serves."""

@@ -183,7 +183,23 @@ def acl_fields_of_object(bucket: Bucket, stored: StoredObject) -> dict[str, Any]
 
 def entries(kind: str, acl: Acl, **names: str) -> list[dict[str, Any]]:
     """Return the entries of a list as the JSON API shows them, with the ``names`` of bucket and object."""
-    return [{"kind": kind, **names, "entity": entity, "role": role} for entity, role in acl.items()]
+    return [
+        {"kind": kind, **names, "entity": entity, "role": role, **_parts_of(entity)} for entity, role in acl.items()
+    ]
+
+
+def _parts_of(entity: str) -> dict[str, Any]:
+    """Return the fields that an entry has for the parts of its entity."""
+    kind, _, named = entity.partition("-")
+    match kind:
+        case "user" | "group":
+            return {"email": named}
+        case "domain":
+            return {"domain": named}
+        case "project":
+            team, _, number = named.partition("-")
+            return {"projectTeam": {"projectNumber": number, "team": team}}
+    return {}
 
 
 def role_of(acl: Acl, entity: str) -> str:

@@ -65,8 +65,6 @@ UNSUPPORTED_SETTINGS: Mapping[str, str] = {
     "ipFilter.mode": "IP filters",
     "logging.logBucket": "usage logs",
     "softDeletePolicy.hardDeletePause": "the pause of hard deletions",
-    "website.mainPageSuffix": "websites",
-    "website.notFoundPage": "websites",
 }
 """The settings of a bucket that are refused if they have a value, and what they belong to."""
 
@@ -76,6 +74,7 @@ KEPT_SETTINGS: Mapping[str, str] = {
     "ipFilter": "a filter can only be `Disabled`",
     "lifecycle": "rules are carried out, except `AbortIncompleteMultipartUpload`: uploads end with the local cloud",
     "rpo": "there is one copy",
+    "website": "it is for buckets that have a domain of their own, which no bucket here has",
 }
 """The settings of a bucket that are kept and shown, and have no effect."""
 

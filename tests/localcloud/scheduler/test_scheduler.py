@@ -16,6 +16,7 @@ from typing import Any
 import googleapiclient.discovery
 import googleapiclient.errors
 import pytest
+import requests
 from google.auth.credentials import AnonymousCredentials
 
 from localcloud.base.api_errors import (
@@ -286,6 +287,16 @@ def test_a_second_job_of_the_same_name_is_rejected(scheduler, function):
         {"attemptDeadline": "1801s"},
         {"attemptDeadline": "3 minutes"},
         {"retryConfig": {"retryCount": 6}},
+        {"retryConfig": {"maxDoublings": -1}},
+        {"retryConfig": {"minBackoffDuration": "10s", "maxBackoffDuration": "5s"}},
+        {"httpTarget": {"uri": "http://example.com", "oidcToken": {}}},
+        {
+            "httpTarget": {
+                "uri": "http://example.com",
+                "oidcToken": {"serviceAccountEmail": "a@example.com"},
+                "oauthToken": {"serviceAccountEmail": "a@example.com"},
+            }
+        },
         {"httpTarget": {"uri": "ftp://example.com"}},
         {"httpTarget": {"uri": "http://example.com", "httpMethod": "GET", "body": "eA=="}},
         {"httpTarget": {"uri": "http://example.com", "body": "not base64"}},
@@ -388,6 +399,12 @@ def test_googles_client_manages_jobs(url, scheduler, function):
     with pytest.raises(googleapiclient.errors.HttpError, match="Unknown name 'legacyAppEngineCron'"):
         jobs.run(name=POLL, body={"legacyAppEngineCron": True}).execute()
     assert len(function.requests) == 1
+    assert jobs.get(name=POLL, fields="name,httpTarget/httpMethod").execute() == {
+        "name": POLL,
+        "httpTarget": {"httpMethod": "POST"},
+    }
+    unknown = requests.get(f"{url}/v1/{PARENT}/jobs", params={"filter": "state=PAUSED"}, timeout=LAST_LIMIT)
+    assert (unknown.status_code, "Cannot bind query parameter" in unknown.text) == (400, True)
     assert jobs.delete(name=POLL).execute() == {}
     with pytest.raises(googleapiclient.errors.HttpError) as missing:
         jobs.get(name=POLL).execute()

@@ -43,7 +43,10 @@ def test_lists_of_an_object_keep_what_they_are_given(world: StorageWorld) -> Non
     assert {"entity": "allUsers", "role": "READER"} in list(bucket.blob("a").acl)
     path = "/storage/v1/b/listed/o/a/acl"
     assert world.call("POST", path, json={"entity": "user-ada@example.com", "role": "OWNER"}).status_code == 200
-    assert world.call("GET", f"{path}/user-ada@example.com").json()["role"] == "OWNER"
+    shown = world.call("GET", f"{path}/user-ada@example.com").json()
+    assert (shown["role"], shown["email"]) == ("OWNER", "ada@example.com")
+    team = world.call("GET", f"{path}/project-owners-100000000001").json()["projectTeam"]
+    assert team == {"projectNumber": "100000000001", "team": "owners"}
     assert world.call("PATCH", f"{path}/user-ada@example.com", json={"role": "READER"}).json()["role"] == "READER"
     assert world.call("DELETE", f"{path}/user-ada@example.com").status_code == 204
     assert world.call("GET", f"{path}/user-ada@example.com").status_code == 404

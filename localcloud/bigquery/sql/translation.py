@@ -29,6 +29,7 @@ from localcloud.bigquery.sql.functions.json.texts import call_json_macros
 from localcloud.bigquery.sql.functions.nan import treat_nan
 from localcloud.bigquery.sql.functions.number_types import widen_numbers
 from localcloud.bigquery.sql.functions.rewriting import call_macros
+from localcloud.bigquery.sql.functions.times.format_reading import read_by_formats
 from localcloud.bigquery.sql.functions.times.intervals import rewrite_intervals
 from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.literals import plain_literals
@@ -80,7 +81,7 @@ class Translator(SQLTranslator):
     ) -> Result[str, InvalidQueryError | UnsupportedFeatureError]:
         """Return the DuckDB SQL or the error. The arguments are bqemulator's."""
         try:
-            draft = Draft(quote_routines(quote_names(plain_literals(bq_sql))), schema)
+            draft = Draft(read_by_formats(quote_routines(quote_names(plain_literals(bq_sql)))), schema)
             for take in _PASSES:
                 take(draft)
         except QueryError as error:

@@ -40,6 +40,7 @@ from localcloud.bigquery.sql.functions import (
     capitals,
     casts,
     decimals,
+    formats,
     nan,
     networks,
     printing,
@@ -52,7 +53,7 @@ from localcloud.bigquery.sql.functions.json import lax as json_lax
 from localcloud.bigquery.sql.functions.json import output as json_output
 from localcloud.bigquery.sql.functions.json import parsing as json_parsing
 from localcloud.bigquery.sql.functions.json.texts import JSON_MACROS
-from localcloud.bigquery.sql.functions.times import intervals
+from localcloud.bigquery.sql.functions.times import format_reading, intervals
 from localcloud.bigquery.sql.functions.times import texts as time_texts
 from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.statement import TableName
@@ -328,6 +329,8 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
         decimals,
         regular_expressions,
         printing,
+        formats,
+        format_reading,
         json_output,
         json_changes,
         json_lax,

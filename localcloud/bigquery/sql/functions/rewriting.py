@@ -6,7 +6,6 @@ import re
 
 from sqlglot import exp
 
-from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions import (
     aggregates,
     arrays,
@@ -35,7 +34,6 @@ from localcloud.bigquery.sql.functions.nodes import Rule, call, columns_of
 from localcloud.bigquery.sql.functions.times import dates, zones
 from localcloud.bigquery.sql.functions.times import texts as time_texts
 from localcloud.bigquery.sql.reading.draft import Draft
-from localcloud.bigquery.sql.reading.tokens import readable_tokens
 
 _MODULES = (
     aggregates,
@@ -62,7 +60,7 @@ _MODULES = (
     distances,
     type_names,
 )
-MACROS: tuple[str, ...] = tuple(macro for module in (decimals, formats, *_MODULES) for macro in module.MACROS)
+MACROS: tuple[str, ...] = tuple(macro for module in (decimals, *_MODULES, formats) for macro in module.MACROS)
 """The DuckDB macros that the rewritten SQL calls."""
 
 _RULES: dict[type[exp.Expr], Rule] = {kind: rule for module in _MODULES for kind, rule in module.RULES.items()}
@@ -84,7 +82,6 @@ def call_macros(draft: Draft) -> None:
     """
     if _MAY_CONCERN.search(draft.text) is None:
         return
-    _reject_formats(draft.text)
     tree = draft.tree
     if tree is None:
         return
@@ -99,16 +96,6 @@ def call_macros(draft: Draft) -> None:
             node.replace(replacement)
     if changed:
         draft.changed(tree)
-
-
-def _reject_formats(sql: str) -> None:
-    """Raise ``QueryError`` for a CAST with a format to a type that sqlglot does not keep."""
-    if re.search(r"\bFORMAT\b", sql, re.IGNORECASE) is None:
-        return
-    words = [token.text.upper() if token.kind == "word" else "" for token in readable_tokens(sql)]
-    for first, kind, last in zip(words, words[1:], words[2:], strict=False):
-        if first == "AS" and last == "FORMAT" and kind in ("DATETIME", "TIME"):
-            raise QueryError(f"CAST AS {kind} with FORMAT is not supported: use PARSE_{kind}")
 
 
 def _replacement(node: exp.Expr) -> exp.Expr | None:

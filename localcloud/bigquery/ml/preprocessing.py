@@ -1,4 +1,4 @@
-"""The functions that prepare features: norms, n-grams, buckets and crosses of a row, and scalers over all rows.
+"""The functions that prepare features: norms, n-grams, buckets and crosses of a row, scalers and encoders over all rows.
 
 Functions over all rows become window functions of the query; those of a row that GoogleSQL cannot express, or only at
 length, become functions of DuckDB.
@@ -90,9 +90,17 @@ def _bucket(value: float, points: Sequence[float | None] | None, exclude: bool |
     return json.dumps(limits)
 
 
+def _hash_bucket(fingerprint: int, buckets: int | None) -> int:
+    """Return the bucket of a text by its FARM_FINGERPRINT, whose 64 bits are a number without a sign here."""
+    if buckets is None or buckets < 0:
+        raise QueryError(f"The number of buckets of ML.HASH_BUCKETIZE must be at least 0, not {buckets}.")
+    return fingerprint % 2**64 % buckets if buckets else fingerprint
+
+
 _LP_NORM = RowFunction("ml_lp_norm", ("DOUBLE[]", "DOUBLE"), "DOUBLE", pa.float64(), _norm)
 _NORMALIZER = RowFunction("ml_normalizer", ("DOUBLE[]", "DOUBLE"), "DOUBLE[]", pa.list_(pa.float64()), _normalized)
 _NGRAMS = RowFunction("ml_ngrams", ("VARCHAR[]", "BIGINT[]", "VARCHAR"), "VARCHAR[]", pa.list_(pa.string()), _ngrams)
+_HASH_BUCKETIZE = RowFunction("ml_hash_bucketize", ("BIGINT", "BIGINT"), "BIGINT", pa.int64(), _hash_bucket)
 _BUCKETIZE = RowFunction("ml_bucketize", ("DOUBLE", "DOUBLE[]", "BOOLEAN", "VARCHAR"), "VARCHAR", pa.string(), _bucket)
 
 
@@ -170,15 +178,37 @@ def _quantile_bucket(value: str, buckets: int, form: str) -> str:
 
 
 def _imputed(value: str, strategy: str) -> str:
+    if strategy == "most_frequent":
+        return f"ml_imputed_text({value})"
     number = _number(value)
     found = {"mean": f"AVG({number}) OVER ()", "median": _quantile(number, "0.5")}.get(str(strategy))
     if found is None:
-        raise QueryError(
-            f"ML.IMPUTER with the strategy {strategy} is not supported by the local BigQuery, which has mean and median",
-            reason="notImplemented",
-            location="query",
-        )
+        raise QueryError(f"The strategy of ML.IMPUTER must be mean, median or most_frequent, not {strategy}.")
     return f"IFNULL({number}, {found})"
+
+
+def _label(value: str, top: int, least: int) -> str:
+    return f"ml_label_encoder({value}, {_vocabulary('ML.LABEL_ENCODER', top, least)})"
+
+
+def _one_hot(value: str, drop: str, top: int, least: int) -> str:
+    if drop not in ("none", "most_frequent"):
+        raise QueryError(f"ML.ONE_HOT_ENCODER drops none or most_frequent, not {drop}.", location="query")
+    dropping = "TRUE" if drop == "most_frequent" else "FALSE"
+    return f"ml_one_hot_encoder({value}, {dropping}, {_vocabulary('ML.ONE_HOT_ENCODER', top, least)})"
+
+
+def _multi_hot(value: str, top: int, least: int) -> str:
+    texts = f"CAST({value} AS ARRAY<STRING>)"
+    return f"ml_multi_hot_encoder({texts}, {_vocabulary('ML.MULTI_HOT_ENCODER', top, least)})"
+
+
+def _vocabulary(function: str, top: int, least: int) -> str:
+    if not isinstance(top, int) or not 0 < top < 1_000_000:
+        raise QueryError(f"The top_k of {function} must be an INT64 from 1 to 999,999, not {top}.", location="query")
+    if not isinstance(least, int) or least < 0:
+        raise QueryError(f"The frequency_threshold of {function} must be an INT64 from 0 on, not {least}.")
+    return f"{top}, {least}"
 
 
 SCALAR: dict[str, Preprocessing] = {
@@ -193,6 +223,9 @@ SCALAR: dict[str, Preprocessing] = {
         lambda v, points, exclude, form: f"ml_bucketize({_number(v)}, {_numbers(points)}, {exclude}, {form})",
         _BUCKETIZE,
     ),
+    "ML.HASH_BUCKETIZE": Preprocessing(
+        2, (), lambda v, buckets: f"ml_hash_bucketize(FARM_FINGERPRINT({v}), {buckets})", _HASH_BUCKETIZE
+    ),
 }
 """The functions of a row."""
 
@@ -204,6 +237,9 @@ ANALYTIC: dict[str, Preprocessing] = {
     "ML.ROBUST_SCALER": Preprocessing(1, ("[25, 75]", "TRUE", "TRUE"), _robust, analytic=True),
     "ML.QUANTILE_BUCKETIZE": Preprocessing(2, ("'bucket_names'",), _quantile_bucket, _BUCKETIZE, analytic=True),
     "ML.IMPUTER": Preprocessing(2, (), _imputed, analytic=True),
+    "ML.LABEL_ENCODER": Preprocessing(1, ("32000", "5"), _label, analytic=True),
+    "ML.ONE_HOT_ENCODER": Preprocessing(1, ("'none'", "32000", "5"), _one_hot, analytic=True),
+    "ML.MULTI_HOT_ENCODER": Preprocessing(1, ("32000", "5"), _multi_hot, analytic=True),
 }
 """The functions over all rows."""
 

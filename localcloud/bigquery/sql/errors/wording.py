@@ -45,9 +45,9 @@ _SIGNATURES = {
 _JAVASCRIPT = re.compile(r"\bjavascript_\d+_")
 # A function over a generative model, whose first argument is the number of the call: see ``counted_prefix``.
 _COUNTED = re.compile(r"ML_COUNTED_(?P<family>AI|ML)_(?P<name>\w+)_[0-9A-F]{24}")
-# The names of our macros for JSON, and of the functions over images.
+# The names of our macros for JSON, of bqemulator's functions, and of the functions over images.
 _OURS = (
-    (re.compile(r"^_(?=JSON_)"), ""),
+    (re.compile(r"^_(?=JSON_)|^BQEMU_"), ""),
     (re.compile(r"^ML_(?=(?:DECODE|RESIZE|CONVERT)_|BUCKETIZE$|DISTANCE$|LP_NORM$|NGRAMS$|NORMALIZER$)"), "ML."),
 )
 

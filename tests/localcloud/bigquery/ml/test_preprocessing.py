@@ -28,6 +28,8 @@ from tests.localcloud.bigquery.world import BigQueryWorld
             '{"f1":"2.0","f1_f1":"4.0","f1_f2":"6.0","f2":"3.0","f2_f2":"9.0"}',
         ),
         ("ML.FEATURE_CROSS(STRUCT('a' AS x, 'b' AS y, 'c' AS z), 3).x_y_z", "a_b_c"),
+        ("ARRAY(SELECT ML.HASH_BUCKETIZE(f, 3) FROM UNNEST(['a', 'b', 'c', 'd']) AS f)", [0, 1, 1, 2]),
+        ("ML.HASH_BUCKETIZE('a', 0) = FARM_FINGERPRINT('a')", True),
     ],
 )
 def test_a_function_of_a_row_returns_the_value_of_its_page(world: BigQueryWorld, call: str, value: Any) -> None:
@@ -50,6 +52,32 @@ def test_a_scaler_reads_all_rows(world: BigQueryWorld, call: str, rows: str, val
     assert [value for (value,) in found] == pytest.approx(values, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("call", "rows", "values"),
+    [
+        ("ML.LABEL_ENCODER(f, 2, 2)", "NULL, 'a', 'b', 'b', 'c', 'c', 'c', 'd', 'd'", [0, 0, 1, 1, 2, 2, 2, 0, 0]),
+        ("ML.LABEL_ENCODER(f)", "'a', 'b', 'b', 'b', 'b', 'b'", [0, 1, 1, 1, 1, 1]),
+        ("ML.IMPUTER(f, 'most_frequent')", "NULL, NULL, NULL, 'a', 'c', 'c'", ["c", "c", "c", "a", "c", "c"]),
+    ],
+)
+def test_categories_are_encoded_by_their_place(
+    world: BigQueryWorld, call: str, rows: str, values: list[int | str]
+) -> None:
+    found = world.rows(f"SELECT {call} OVER () FROM UNNEST([{rows}]) AS f ORDER BY f")
+    assert [value for (value,) in found] == values
+
+
+def test_a_hot_encoding_has_the_places_of_a_row(world: BigQueryWorld) -> None:
+    call = "ML.ONE_HOT_ENCODER(f, 'most_frequent', 10, 0) OVER ()"
+    found = world.rows(f"SELECT {call} FROM UNNEST([NULL, 'a', 'b', 'b', 'c', 'c', 'c', 'd', 'd']) AS f ORDER BY f")
+    pairs = [(0, 1), (1, 1), (2, 1), (2, 1), (3, 0), (3, 0), (3, 0), (4, 1), (4, 1)]
+    assert [value for (value,) in found] == [[{"index": index, "value": value}] for index, value in pairs]
+
+    arrays = "SELECT ['a', 'b', 'b', 'c', NULL] AS f UNION ALL SELECT ['c', 'c', 'd', 'd', NULL]"
+    found = world.rows(f"SELECT ML.MULTI_HOT_ENCODER(f, 3, 1) OVER () AS o FROM ({arrays}) ORDER BY f[OFFSET(0)]")
+    assert [[place["index"] for place in value] for (value,) in found] == [[1, 2, 3, 0], [3, 0]]
+
+
 def test_buckets_hold_as_many_rows_each(world: BigQueryWorld) -> None:
     call = "ML.QUANTILE_BUCKETIZE(f, 3, 'bucket_ranges') OVER ()"
     found = world.rows(f"SELECT {call} FROM UNNEST([1, 2, 3, 4, 5]) AS f ORDER BY f")
@@ -68,6 +96,12 @@ def test_buckets_hold_as_many_rows_each(world: BigQueryWorld) -> None:
         ("ML.NGRAMS([1], 2)", "ML.NGRAMS for argument types: ARRAY<INT64>, ARRAY<INT64>, STRING"),
         ("ML.ROBUST_SCALER(1, [75, 25]) OVER ()", "quantile range of ML.ROBUST_SCALER"),
         ("ML.FEATURE_CROSS(STRUCT('a' AS x, 'b' AS y), 5)", "a degree from 1 to 4"),
+        ("ML.HASH_BUCKETIZE('a', -1)", "number of buckets of ML.HASH_BUCKETIZE must be at least 0, not -1"),
+        ("ML.LABEL_ENCODER('a')", "ML.LABEL_ENCODER: It needs an empty OVER ()"),
+        ("ML.LABEL_ENCODER(1) OVER ()", "ML.LABEL_ENCODER takes a STRING, not INT64"),
+        ("ML.LABEL_ENCODER('a', 0) OVER ()", "top_k of ML.LABEL_ENCODER must be an INT64 from 1 to 999,999, not 0"),
+        ("ML.ONE_HOT_ENCODER('a', 'first') OVER ()", "ML.ONE_HOT_ENCODER drops none or most_frequent, not first"),
+        ("ML.IMPUTER('a', 'most_common') OVER ()", "must be mean, median or most_frequent, not most_common"),
     ],
 )
 def test_an_argument_that_is_not_valid_is_rejected(world: BigQueryWorld, call: str, message: str) -> None:

@@ -11,12 +11,13 @@ import requests
 
 from localcloud.gemini.contents import parse_request
 from localcloud.gemini.errors import BackendError
+from localcloud.gemini.json_values import camel_keys
 
 GEMINI_URL = "https://generativelanguage.googleapis.com"
 TIMEOUT_SECONDS = 600.0
 
-# Fields of Vertex AI's request that the Gemini Developer API does not accept.
-VERTEX_ONLY_FIELDS = ("labels", "modelArmorConfig", "model_armor_config", "model", "endpoint")
+# Fields of Vertex AI's request that the Gemini Developer API does not accept, and that change no answer.
+VERTEX_ONLY_FIELDS = ("labels", "model", "endpoint")
 
 
 class GeminiBackend:
@@ -39,10 +40,12 @@ class GeminiBackend:
         before.
 
         Raises:
-            BackendError: 400 for such a request, 503 if the API cannot be reached; otherwise with the API's own status
-                and message.
+            BackendError: 400 for such a request, 501 for one with a template of Model Armor, 503 if the API cannot be
+                reached; otherwise with the API's own status and message.
         """
         parse_request(request)
+        if camel_keys(request).get("modelArmorConfig"):
+            raise BackendError(501, "The field modelArmorConfig is not supported by the Gemini Developer API.")
         name = model.rsplit("/", 1)[-1].partition("@")[0]
         body = {key: value for key, value in request.items() if key not in VERTEX_ONLY_FIELDS}
         try:

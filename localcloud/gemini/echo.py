@@ -19,6 +19,7 @@ from localcloud.gemini.errors import BackendError
 from localcloud.gemini.generation_config import Generation
 from localcloud.gemini.json_values import as_list, camel_keys
 from localcloud.gemini.orders import Order, Orders
+from localcloud.gemini.request_fields import ECHO
 from localcloud.gemini.schemas import conforming_value
 
 
@@ -43,10 +44,12 @@ class EchoBackend:
         """Return a GenerateContentResponse.
 
         Raises:
-            BackendError: 400 for a request that Gemini rejects, or the error that an order sets.
+            BackendError: 400 for a request that Gemini rejects, 501 for one that the stand-in cannot carry out, or the
+                error that an order sets.
         """
         prompt = parse_request(request)
         _check_modalities(request)
+        ECHO.check(request)
         name = model.rsplit("/", 1)[-1]
         canonical = json.dumps([name, request], sort_keys=True, default=str)
         digest = hashlib.sha256(canonical.encode()).digest()

@@ -18,6 +18,9 @@ MAX_STOP_SEQUENCES = 5
 # No model has a larger context, prompt and answer together.
 MAX_OUTPUT_TOKENS = 1_048_576
 MAX_LOGPROBS = 20
+# That of the model with the largest one; -1 lets the model decide.
+# https://docs.cloud.google.com/vertex-ai/generative-ai/docs/thinking
+MAX_THINKING_BUDGET = 32_768
 JSON_TYPE, ENUM_TYPE, TEXT_TYPE = "application/json", "text/x.enum", "text/plain"
 # https://docs.cloud.google.com/vertex-ai/generative-ai/docs/multimodal/control-generated-output
 MIME_TYPES = (TEXT_TYPE, JSON_TYPE, ENUM_TYPE)
@@ -78,7 +81,8 @@ def parse_generation(config: Any) -> Generation:
 
 def _check_thinking(config: dict[str, Any]) -> None:
     """Check a ThinkingConfig: https://docs.cloud.google.com/vertex-ai/generative-ai/docs/thinking."""
-    if _whole_number(config, "thinkingBudget", -1) is not None and config.get("thinkingLevel") is not None:
+    budget = _whole_number(config, "thinkingBudget", -1, MAX_THINKING_BUDGET)
+    if budget is not None and config.get("thinkingLevel") is not None:
         raise BackendError(
             400, "Unable to submit request because only one of thinkingBudget and thinkingLevel may be set."
         )

@@ -18,6 +18,7 @@ from localcloud.gemini.contents import (
 )
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.generation_config import Generation
+from localcloud.gemini.request_fields import OPENAI
 
 TIMEOUT_SECONDS = 600.0
 
@@ -46,10 +47,12 @@ class OpenAIBackend:
         """Return the server's response as a GenerateContentResponse.
 
         Raises:
-            BackendError: 400 for a request that is invalid or cannot be converted, 503 if the server cannot be
-                reached, 502 if its response is not a chat completion, and the server's own status otherwise.
+            BackendError: 400 for a request that is invalid or cannot be converted, 501 for one with a field that the
+                API does not have, 503 if the server cannot be reached, 502 if its response is not a chat completion,
+                and the server's own status otherwise.
         """
         body = chat_request(self._model or model.rsplit("/", 1)[-1], parse_request(request))
+        OPENAI.check(request)
         key = os.environ.get("OPENAI_API_KEY")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:

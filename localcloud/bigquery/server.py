@@ -100,7 +100,7 @@ class BigQuery:
             directory.mkdir(parents=True, exist_ok=True)
         self._context = open_context(directory, clock, project)
         self._engine = engine_of(self._context)
-        destinations = Destinations(self._context)
+        destinations = Destinations(self._context, lambda name: self.learning.is_model(name))
         self._anonymous = AnonymousTables(destinations)
         self._anonymous.clear()
         drop_abandoned_copies(self._engine)

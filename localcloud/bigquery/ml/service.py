@@ -293,6 +293,10 @@ class MachineLearning:
 
     # Tables
 
+    def is_model(self, name: TableName) -> bool:
+        """Return whether a model has this name."""
+        return self.models.find(ModelReference(name.project, name.dataset, name.table)) is not None
+
     def external_data(self, table: TableName, connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
         """Return the ``externalDataConfiguration`` of an object table, or None if ``table`` is not one."""
         return self._objects.external_data(table, connection)

@@ -15,7 +15,7 @@ from localcloud.bigquery.sql.checks.ambiguity import reject_ambiguous
 from localcloud.bigquery.sql.checks.set_operators import reject_mixed_operators
 from localcloud.bigquery.sql.checks.windows import reject_wrong_windows
 from localcloud.bigquery.sql.reading.literals import plain_literals
-from localcloud.bigquery.sql.reading.statement import DML_TYPES, Statement, TableName, read_statement
+from localcloud.bigquery.sql.reading.statement import DDL_OPERATIONS, DML_TYPES, Statement, TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import position, tokens
 from localcloud.bigquery.sql.tables.partition_clauses import declared_types, partitioning_of
 from localcloud.bigquery.sql.tables.partition_filters import FilterCheck, Required
@@ -69,6 +69,8 @@ class StatementChecks:
                 reject_ambiguous(sql, statement.tree, self._columns_of)
             self._check_samples(statement.tree)
         _check_where(statement)
+        if statement.target is not None and DDL_OPERATIONS.get(statement.kind) == "CREATE":
+            self._destinations.reject_model(statement.target)
         if statement.target is not None and (statement.kind in DML_TYPES or statement.kind == "ALTER_TABLE"):
             self._destinations.reject_external(statement.target)
         if (copied := _copied_table(statement, self._project)) is not None:

@@ -148,6 +148,7 @@ class TableMethods:
         self._check_dataset(name.project, name.dataset)
         if self._destinations.get(name) is not None:
             raise QueryError(f"Already Exists: Table {name}", reason="duplicate")
+        self._destinations.reject_model(name)
         if (body.get("view") or {}).get("query"):
             self._define_view(name, body["view"])
             return self._described(call, name, body)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,9 +65,10 @@ _OF_RESULTS = ("_anonymous_", "_session_")
 class Destinations:
     """Writes tables, with one writer at a time per table."""
 
-    def __init__(self, context: AppContext) -> None:
-        """Create the writer of the tables in ``context``."""
+    def __init__(self, context: AppContext, is_model: Callable[[TableName], bool]) -> None:
+        """Create the writer of the tables in ``context``; ``is_model`` returns whether a model has a name."""
         self.context = context
+        self._is_model = is_model
         self.engine: Engine = engine_of(context)
         self._locks: defaultdict[TableName, threading.RLock] = defaultdict(threading.RLock)
         self._guard = threading.Lock()
@@ -86,6 +87,11 @@ class Destinations:
     def get(self, table: TableName) -> TableMeta | None:
         """Return the table's metadata, or None."""
         return self.context.catalog.get_table(table.project, table.dataset, table.table)
+
+    def reject_model(self, table: TableName) -> None:
+        """Raise ``QueryError`` if a model has the name of a new table: no table of the dataset can have it."""
+        if self._is_model(table):
+            raise QueryError(f"Already Exists: Model {table}", reason="duplicate")
 
     def reject_external(self, table: TableName) -> None:
         """Raise ``QueryError`` if ``table`` is an external table, whose rows no job can write or copy."""
@@ -130,6 +136,7 @@ class Destinations:
         if existing is None:
             if disposition.create == "CREATE_NEVER":
                 raise NotFound(f"Not found: Table {name}")
+            self.reject_model(name)
             new_layout(partition)
             return
         if existing.table_type not in (("EXTERNAL",) if disposition.external else ("TABLE", "CLONE")):

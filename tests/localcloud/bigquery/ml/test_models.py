@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from google.api_core import exceptions
 from google.cloud import bigquery
 from onnx import TensorProto, helper
 
@@ -62,6 +63,25 @@ def test_the_name_of_a_table_is_rejected(world: MlWorld) -> None:
     )
 
     assert (reason, message) == ("duplicate", f"Already Exists: Table {PROJECT}:learning.t")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["CREATE TABLE d.m (a INT64)", "CREATE OR REPLACE TABLE d.m AS SELECT 1 AS a", "CREATE VIEW d.m AS SELECT 1 AS a"],
+)
+def test_a_table_cannot_have_the_name_of_a_model(world: MlWorld, sql: str) -> None:
+    assert world.refusal(sql) == ("duplicate", f"Already Exists: Model {PROJECT}:learning.m")
+
+
+def test_no_call_writes_a_table_with_the_name_of_a_model(world: MlWorld) -> None:
+    name = f"{PROJECT}.learning.m"
+    for write in (
+        lambda: world.client.create_table(name),
+        lambda: world.client.query("SELECT 1 AS a", bigquery.QueryJobConfig(destination=name)).result(),
+        lambda: world.client.load_table_from_json([{"a": 1}], name).result(),
+    ):
+        with pytest.raises(exceptions.Conflict, match="Already Exists: Model"):
+            write()
 
 
 def test_a_failed_replacement_leaves_the_model(world: MlWorld) -> None:

@@ -17,7 +17,7 @@ from localcloud.bigquery.base.session import Column
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.image_fields import DIMENSIONS, VALUES
 from localcloud.bigquery.ml.signature import ColumnType, Feature, accepts
-from localcloud.bigquery.sql.functions.nan import FLOATS
+from localcloud.bigquery.sql.functions.numbers.nan import FLOATS
 from localcloud.bigquery.sql.reading.tokens import position
 
 _ROW, _PREDICTED = "__input", "__predicted"

@@ -24,10 +24,10 @@ from localcloud.bigquery.sql.checks.duckdb_only import quote_routines, reject_du
 from localcloud.bigquery.sql.checks.single_matches import require_single_matches
 from localcloud.bigquery.sql.checks.types import reject_wrong_types
 from localcloud.bigquery.sql.functions.adjustments import adjust
-from localcloud.bigquery.sql.functions.arithmetic import check_arithmetic
 from localcloud.bigquery.sql.functions.json.texts import call_json_macros
-from localcloud.bigquery.sql.functions.nan import treat_nan
-from localcloud.bigquery.sql.functions.number_types import widen_numbers
+from localcloud.bigquery.sql.functions.numbers.arithmetic import check_arithmetic
+from localcloud.bigquery.sql.functions.numbers.nan import treat_nan
+from localcloud.bigquery.sql.functions.numbers.types import widen_numbers
 from localcloud.bigquery.sql.functions.rewriting import call_macros
 from localcloud.bigquery.sql.functions.times.format_reading import read_by_formats
 from localcloud.bigquery.sql.functions.times.intervals import rewrite_intervals

@@ -32,28 +32,15 @@ from localcloud.bigquery.javascript.functions import check_function
 from localcloud.bigquery.sql.clauses.joined_columns import put_joined_columns_first
 from localcloud.bigquery.sql.clauses.named_windows import write_out_windows
 from localcloud.bigquery.sql.clauses.set_operations import match_columns_by_position
-from localcloud.bigquery.sql.functions import (
-    adjustments,
-    arithmetic,
-    byte_patterns,
-    byte_strings,
-    capitals,
-    casts,
-    decimals,
-    encoders,
-    formats,
-    nan,
-    networks,
-    printing,
-    regular_expressions,
-    rewriting,
-    type_names,
-)
+from localcloud.bigquery.sql.functions import adjustments, casts, encoders, networks, rewriting, type_names
+from localcloud.bigquery.sql.functions.formats import cast_clause, printing
 from localcloud.bigquery.sql.functions.json import changes as json_changes
 from localcloud.bigquery.sql.functions.json import lax as json_lax
 from localcloud.bigquery.sql.functions.json import output as json_output
 from localcloud.bigquery.sql.functions.json import parsing as json_parsing
 from localcloud.bigquery.sql.functions.json.texts import JSON_MACROS
+from localcloud.bigquery.sql.functions.numbers import arithmetic, decimals, nan
+from localcloud.bigquery.sql.functions.texts import byte_patterns, byte_strings, capitals, regular_expressions
 from localcloud.bigquery.sql.functions.times import format_reading, intervals
 from localcloud.bigquery.sql.functions.times import texts as time_texts
 from localcloud.bigquery.sql.reading.draft import Draft
@@ -330,7 +317,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
         decimals,
         regular_expressions,
         printing,
-        formats,
+        cast_clause,
         format_reading,
         json_output,
         json_changes,

@@ -5,7 +5,7 @@
     ledger/pending/<kind>/<key>        the index object of an open item
     ledger/rejected/<event id>.json    the event of a request that was rejected before an item was created (``refused.py``)
     ledger/models/<hash>.json          which version of a model is current, is imported, or is pinned
-    ledger/outputs/<hash>.json         which batches write a table (``batches/output_claims.py``)
+    ledger/outputs/<hash>.json         which batches write a table (``batches/output/claims.py``)
 
 The index object is written before the item and removed after the event of its end is published: this makes the item
 final. An index object may therefore exist without open work, which does no harm, but open work always has an index object,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.functions.byte_strings import is_bytes
 from localcloud.bigquery.sql.functions.nodes import Rule, call, number
+from localcloud.bigquery.sql.functions.texts.byte_strings import is_bytes
 
 MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO _joined_bytes(elements, separator) AS "

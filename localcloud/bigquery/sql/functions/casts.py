@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 from sqlglot import exp
 
-from localcloud.bigquery.sql.functions.byte_strings import DECODE_OR_NULL
-from localcloud.bigquery.sql.functions.formats import formatted
+from localcloud.bigquery.sql.functions.formats.cast_clause import formatted
 from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, is_text
+from localcloud.bigquery.sql.functions.texts.byte_strings import DECODE_OR_NULL
 
 _TEXT = "CAST(x AS VARCHAR)"
 _TRIMMED = f"trim({_TEXT}, ' \t\r\n\f\v')"

@@ -6,31 +6,16 @@ import re
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.functions import (
-    aggregates,
-    arrays,
-    byte_patterns,
-    byte_strings,
-    capitals,
-    casts,
-    decimals,
-    distances,
-    formats,
-    mathematics,
-    networks,
-    numbers,
-    printing,
-    ranges,
-    regular_expressions,
-    texts,
-    type_names,
-)
+from localcloud.bigquery.sql.functions import aggregates, arrays, casts, networks, ranges, type_names
+from localcloud.bigquery.sql.functions.formats import cast_clause, printing
 from localcloud.bigquery.sql.functions.json import changes as json_changes
 from localcloud.bigquery.sql.functions.json import lax as json_lax
 from localcloud.bigquery.sql.functions.json import output as json_output
 from localcloud.bigquery.sql.functions.json import parsing as json_parsing
 from localcloud.bigquery.sql.functions.json import values as json_values
 from localcloud.bigquery.sql.functions.nodes import Rule, call, columns_of
+from localcloud.bigquery.sql.functions.numbers import decimals, distances, mathematics, operators
+from localcloud.bigquery.sql.functions.texts import byte_patterns, byte_strings, capitals, parts, regular_expressions
 from localcloud.bigquery.sql.functions.times import dates, zones
 from localcloud.bigquery.sql.functions.times import texts as time_texts
 from localcloud.bigquery.sql.reading.draft import Draft
@@ -41,7 +26,7 @@ _MODULES = (
     zones,
     dates,
     casts,
-    texts,
+    parts,
     byte_strings,
     byte_patterns,
     capitals,
@@ -53,14 +38,14 @@ _MODULES = (
     json_values,
     mathematics,
     networks,
-    numbers,
+    operators,
     printing,
     ranges,
     time_texts,
     distances,
     type_names,
 )
-MACROS: tuple[str, ...] = tuple(macro for module in (decimals, *_MODULES, formats) for macro in module.MACROS)
+MACROS: tuple[str, ...] = tuple(macro for module in (decimals, *_MODULES, cast_clause) for macro in module.MACROS)
 """The DuckDB macros that the rewritten SQL calls."""
 
 _RULES: dict[type[exp.Expr], Rule] = {kind: rule for module in _MODULES for kind, rule in module.RULES.items()}

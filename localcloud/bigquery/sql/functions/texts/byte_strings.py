@@ -22,7 +22,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.errors.function_errors import FunctionError
 from localcloud.bigquery.sql.functions.nodes import Rule, call, is_text, number
-from localcloud.bigquery.sql.functions.texts import translation
+from localcloud.bigquery.sql.functions.texts.parts import translation
 
 
 def _split(value: bytes, separator: bytes) -> list[bytes]:

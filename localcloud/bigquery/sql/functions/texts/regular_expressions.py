@@ -15,8 +15,8 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.errors.function_errors import FunctionError
-from localcloud.bigquery.sql.functions.byte_patterns import of_bytes
 from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, is_text, number
+from localcloud.bigquery.sql.functions.texts.byte_patterns import of_bytes
 
 _PLACE = "bqemu_place_of_group"
 _UNESCAPED = "regexp_replace(pattern, '\\\\.|\\[(?:\\\\.|[^\\]])*\\]', '', 'g')"

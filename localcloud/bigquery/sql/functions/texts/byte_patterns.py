@@ -18,8 +18,8 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.errors.function_errors import FunctionError
 from localcloud.bigquery.sql.functions.arrays import joined
-from localcloud.bigquery.sql.functions.byte_strings import is_bytes
 from localcloud.bigquery.sql.functions.nodes import Rule, call, number
+from localcloud.bigquery.sql.functions.texts.byte_strings import is_bytes
 
 
 @lru_cache(maxsize=512)

@@ -13,8 +13,8 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.errors.function_errors import FunctionError
+from localcloud.bigquery.sql.functions.formats.number_formats import number_format, written_number
 from localcloud.bigquery.sql.functions.nodes import call, number
-from localcloud.bigquery.sql.functions.number_formats import number_format, written_number
 from localcloud.bigquery.sql.functions.times.zones import as_timestamp, zoned
 
 _NUMBER = "bqemu_number_by_format"

@@ -18,8 +18,8 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.errors.function_errors import raising
 from localcloud.bigquery.sql.functions.adjustments import name_position
+from localcloud.bigquery.sql.functions.formats.written_values import Writer, float_text, integer_text, writer_of
 from localcloud.bigquery.sql.functions.nodes import Rule, call, number
-from localcloud.bigquery.sql.functions.written_values import Writer, float_text, integer_text, writer_of
 
 _VALUE, _INTEGER, _FLOAT = "bqemu_written_value", "bqemu_written_integer", "bqemu_written_float"
 _TYPED_TIMES = {

@@ -14,8 +14,8 @@ from typing import Any
 import duckdb
 from sqlglot import exp
 
-from localcloud.bigquery.sql.functions.byte_strings import of_either
 from localcloud.bigquery.sql.functions.nodes import Rule, call
+from localcloud.bigquery.sql.functions.texts.byte_strings import of_either
 
 _INITCAP = "bqemu_capitalized"
 _IS_ASCII = "strlen(x) = length(x)"

@@ -1,0 +1,1 @@
+"""FORMAT, and CAST with a FORMAT clause."""

@@ -1,0 +1,1 @@
+"""Numbers: their types, operators, functions and errors."""

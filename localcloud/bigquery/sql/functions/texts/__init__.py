@@ -1,0 +1,1 @@
+"""STRING and BYTES: parts, patterns, capitals and encodings."""

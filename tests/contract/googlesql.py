@@ -43,10 +43,15 @@ def _options() -> LanguageOptions:
 
 
 @cache
+def options_outside_google() -> LanguageOptions:
+    """Return the options of the language for products outside Google, whose types are FLOAT64 and not DOUBLE."""
+    return replace(_options(), product_mode=ProductMode.PRODUCT_EXTERNAL)
+
+
+@cache
 def functions() -> frozenset[str]:
     """Return the names in upper case of the functions that GoogleSQL has in products outside Google."""
-    options = replace(_options(), product_mode=ProductMode.PRODUCT_EXTERNAL)
-    answer = ZetaSqlLocalService.get_instance().get_builtin_functions(language_options=options)
+    answer = ZetaSqlLocalService.get_instance().get_builtin_functions(language_options=options_outside_google())
     names = {".".join(function.name_path).upper() for function in answer.function}
     names |= {(function.options.alias_name or "").upper() for function in answer.function if function.options}
     return frozenset(name for name in names if name and not name.startswith("$"))

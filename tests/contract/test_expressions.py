@@ -1,0 +1,170 @@
+"""Expressions have the type and the value that Google's reference evaluator gives them, as literals and over columns.
+
+The evaluator runs here, too (tests/contract/evaluator.py), so that no answer is written down. An expression that it refuses is
+refused. The differences that are left are in tests/contract/expressions/differences.py, and this test fails when one is gone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+from google.api_core.exceptions import GoogleAPICallError
+from google.cloud.bigquery import SchemaField
+
+from tests.contract.evaluator import Answer, RefusedError, UnknownError, evaluate
+from tests.contract.expressions import arrays, conversions, json_values, numbers, texts, times
+from tests.contract.expressions.differences import DIFFERENCES
+from tests.contract.expressions.queries import QUERIES
+from tests.contract.expressions.values import Family
+from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
+
+pytestmark = pytest.mark.long
+
+SUBJECTS = (numbers, conversions, texts, times, arrays, json_values)
+FAMILIES = [family for subject in SUBJECTS for family in subject.FAMILIES]
+# The names of types in schemas of BigQuery that differ from those of GoogleSQL.
+GOOGLESQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
+COLUMNS = "abcdef"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
+    with bigquery_world(tmp_path_factory.mktemp("bigquery")) as world:
+        world.client().create_dataset("answers")
+        yield world
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"{family.template} {family.pools[:1]}"[:60])
+def test_an_expression_has_googles_answer(world: BigQueryWorld, family: Family) -> None:
+    world.exchanges.clear()
+    different = differences(world, family)
+    known = {expression for expression in DIFFERENCES if expression in expressions(family)}
+    assert {expression: said for expression, said in different.items() if expression not in known} == {}
+    assert known <= set(different), "a known difference is gone"
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_has_googles_answer(world: BigQueryWorld, query: str) -> None:
+    world.exchanges.clear()
+    expected, answer = _expected(query), _answer(world, query)
+    if isinstance(expected, Answer):
+        different = _difference(expected, answer)
+    else:
+        different = "" if expected is None or isinstance(answer, str) else f"{answer}, and not {expected}"
+    assert bool(different) == (query in DIFFERENCES), different or "a known difference is gone"
+
+
+def expressions(family: Family) -> dict[str, tuple[str, ...]]:
+    """Return the values of each expression of a family."""
+    return {_expression(family, values): values for values in family.arguments()}
+
+
+def differences(world: BigQueryWorld, family: Family) -> dict[str, str]:
+    """Return what differs between the evaluator and the local BigQuery, by expression."""
+    expected = {
+        expression: answer for expression in expressions(family) if (answer := _expected(f"SELECT {expression} AS r"))
+    }
+    different = {}
+    answers = {expression: answer for expression, answer in expected.items() if isinstance(answer, Answer)}
+    for expression in expected.keys() - answers.keys():
+        if not isinstance(answer := _answer(world, f"SELECT {expression} AS r"), str):
+            different[expression] = f"{answer}, and not {expected[expression]}"
+    different |= _compared(answers, _literals(world, answers))
+    if family.columns and answers:
+        different |= _compared(answers, _columns(world, family, list(answers)))
+    return different
+
+
+def _expression(family: Family, values: tuple[str, ...]) -> str:
+    return re.sub(r"\{(\d)\}", lambda place: values[int(place[1])], family.template)
+
+
+def _literals(world: BigQueryWorld, answers: Iterable[str]) -> list[Answer | str]:
+    """Return the local answer of each expression: of one query, or of a query each if one of them is refused."""
+    every = [f"{expression} AS r{number}" for number, expression in enumerate(answers)]
+    together = _answer(world, f"SELECT {', '.join(every)}") if every else ""
+    if isinstance(together, str):
+        return [_answer(world, f"SELECT {expression} AS r") for expression in answers]
+    columns = zip(together.columns, *together.rows, strict=True)
+    return [Answer((("r", kind),), tuple((value,) for value in values)) for (_, kind), *values in columns]
+
+
+def _columns(world: BigQueryWorld, family: Family, answers: list[str]) -> list[Answer | str]:
+    """Return the local answer of each expression when its values stand in the columns of a table."""
+    table = "answers.answered"
+    arguments = expressions(family)
+    rows = []
+    for number, each in enumerate(answers):
+        columns = [f"{value} AS {name}" for value, name in zip(arguments[each], COLUMNS, strict=False)]
+        rows.append(f"SELECT {number} AS id, {', '.join(columns)}")
+    world.rows(f"CREATE OR REPLACE TABLE {table} AS {' UNION ALL '.join(rows)}")
+    answer = _answer(world, f"SELECT {_expression(family, tuple(COLUMNS))} AS r FROM {table} ORDER BY id")
+    if isinstance(answer, str):
+        return [answer] * len(answers)
+    return [Answer(answer.columns, (row,)) for row in answer.rows]
+
+
+def _compared(expected: dict[str, Answer], answers: list[Answer | str]) -> dict[str, str]:
+    each = zip(expected.items(), answers, strict=True)
+    return {expression: said for (expression, one), other in each if (said := _difference(one, other))}
+
+
+def _expected(query: str) -> Answer | str | None:
+    """Return the evaluator's answer, the text of its refusal, or None if it does not know."""
+    try:
+        return evaluate(query)
+    except RefusedError as error:
+        return str(error)
+    except UnknownError:
+        return None
+
+
+def _answer(world: BigQueryWorld, query: str) -> Answer | str:
+    """Return the local BigQuery's answer, or the text of its refusal."""
+    try:
+        rows = world.client().query_and_wait(query)
+    except GoogleAPICallError as error:
+        return error.message
+    columns = tuple((column.name, _type(column)) for column in rows.schema)
+    return Answer(columns, tuple(_values(row.values(), rows.schema) for row in rows))
+
+
+def _type(column: SchemaField) -> str:
+    name = GOOGLESQL_TYPES.get(column.field_type, column.field_type)
+    if name == "STRUCT":
+        name = f"STRUCT<{', '.join(f'{field.name} {_type(field)}' for field in column.fields)}>"
+    return f"ARRAY<{name}>" if column.mode == "REPEATED" else name
+
+
+def _values(values: Any, schema: Any) -> tuple[Any, ...]:
+    """Return a row, whose STRUCTs are tuples."""
+    return tuple(_value(value, column) for value, column in zip(values, schema, strict=True))
+
+
+def _value(value: Any, column: SchemaField) -> Any:
+    if isinstance(value, list) and column.mode == "REPEATED":
+        return [_value(each, SchemaField(column.name, column.field_type, fields=column.fields)) for each in value]
+    if isinstance(value, dict) and column.fields:
+        return _values(value.values(), column.fields)
+    return value
+
+
+def _difference(expected: Answer, answer: Answer | str) -> str:
+    """Return how an answer differs, or an empty text."""
+    if isinstance(answer, str):
+        return f"{answer}, and not {expected}"
+    if not _same(expected.rows, answer.rows):
+        return f"{answer.rows}, and not {expected.rows}"
+    return "" if answer.columns == expected.columns else f"{answer.columns}, and not {expected.columns}"
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two values are the same; the last digits of a FLOAT64 depend on the library of the machine."""
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return one == pytest.approx(other, rel=1e-12, abs=0, nan_ok=True)
+    return type(one) is type(other) and one == other

@@ -63,6 +63,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
         (f"SELECT * FROM UNNEST({PAIRS}) WITH OFFSET WHERE offset > 0", [{"a": 2, "b": "y", "offset": 1}]),
         (f"SELECT s.a, s, o FROM UNNEST({PAIRS}) AS s WITH OFFSET o WHERE o = 0", [{"a": 1, "s": {"a": 1, "b": "x"}, "o": 0}]),
         ("SELECT x.o FROM (SELECT o FROM d.t, t.tags AS tag WITH OFFSET o WHERE tag = 'q') AS x", [{"o": 1}]),
+        ("SELECT id, o FROM d.t LEFT JOIN UNNEST(tags) AS tag WITH OFFSET o WHERE tag IS NULL", [{"id": 2, "o": None}]),
         (
             "SELECT id, tag FROM d.t LEFT JOIN UNNEST(tags) AS tag WITH OFFSET o ON o = 1 ORDER BY id",
             [{"id": 1, "tag": "q"}, {"id": 2, "tag": None}],

@@ -141,8 +141,9 @@ def _count_from_zero(node: exp.Unnest, fields: Iterable[str]) -> None:
         values.append(exp.alias_(zero_based, exp.to_identifier(position, quoted=True)))
     query = exp.select(*values).from_(elements)
     join = node.parent
-    if isinstance(join, exp.Join) and join.side == "LEFT" and join.args.get("on") is not None:
-        # DuckDB takes conditions of such a join only inside the query.
-        query = exp.select("*").from_(query.subquery()).where(join.args["on"].copy())
+    if isinstance(join, exp.Join) and join.side == "LEFT" and not join.args.get("using"):
+        # DuckDB takes conditions of such a join only inside the query, and wants one outside.
+        if join.args.get("on") is not None:
+            query = exp.select("*").from_(query.subquery()).where(join.args["on"].copy())
         join.set("on", exp.true())
     node.replace(query.subquery(alias if columns else None))

@@ -56,7 +56,6 @@ from localcloud.bigquery.tables.engine import Engine, complete
 from localcloud.bigquery.tables.sessions import dataset_of_session
 from localcloud.bigquery.tables.transactions import Transactions
 
-_TRANSLATOR = Translator()
 # The dataset name of a session's temporary tables, which are in a hidden dataset, as in BigQuery.
 _SESSION_TABLE = re.compile(r"(?<![\w`.])`?_SESSION`?\s*\.\s*", re.IGNORECASE)
 _TEMPORARY_OF_SESSION = re.compile(
@@ -277,7 +276,7 @@ class Statements(Session):
                     project_id=self.project,
                     ctx=self.context,
                     caller=self.caller,
-                    translator=_TRANSLATOR,
+                    translator=Translator(self.parameters.types()),
                 )
             )
             duckdb_sql = _without_alias_traps(rewrite_table_refs(translated, self.project))

@@ -7,7 +7,7 @@ restrictions of the Storage API each import the name that the end of this module
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlglot
@@ -43,6 +43,7 @@ from localcloud.bigquery.sql.structs.subscripts import call_subscripts
 from localcloud.bigquery.sql.structs.value_tables import name_columns
 from localcloud.bigquery.sql.tables.column_types import column_types
 from localcloud.bigquery.sql.tables.lengths import check_lengths
+from localcloud.bigquery.sql.values.nulls import type_nulls
 from localcloud.bigquery.sql.values.parameters import Parameters
 
 _PASSES: tuple[Callable[[Draft], None], ...] = (
@@ -55,6 +56,7 @@ _PASSES: tuple[Callable[[Draft], None], ...] = (
     name_fields,
     unite_alternatives,
     carry_out_coercions,
+    type_nulls,
     adjust,
     treat_nan,
     widen_numbers,
@@ -76,12 +78,18 @@ _PARAMETERS = re.compile(r"(?:DECIMAL|NUMERIC)\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", r
 class Translator(SQLTranslator):
     """Translates one statement, or a part of one, from GoogleSQL to DuckDB's SQL."""
 
+    def __init__(self, parameters: Mapping[str, exp.DataType] | None = None) -> None:
+        """Start with the types of the parameters of the statement by their names."""
+        super().__init__()
+        self._parameters = parameters
+
     def translate(
         self, bq_sql: str, *, schema: dict[str, Any] | None = None, **options: Any
     ) -> Result[str, InvalidQueryError | UnsupportedFeatureError]:
         """Return the DuckDB SQL or the error. The arguments are bqemulator's."""
         try:
-            draft = Draft(read_by_formats(quote_routines(quote_names(plain_literals(bq_sql)))), schema)
+            text = read_by_formats(quote_routines(quote_names(plain_literals(bq_sql))))
+            draft = Draft(text, schema, self._parameters)
             for take in _PASSES:
                 take(draft)
         except QueryError as error:

@@ -179,6 +179,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "MAKE_INTERVAL(CAST(half * 2 AS INT64), 2, 3)": relativedelta(years=1, months=2, days=3),
         "MAKE_INTERVAL()": relativedelta(),
         "CAST(DATETIME '2024-01-01' - DATETIME '2023-12-30 12:00:00' AS STRING)": "0-0 1 12:0:0",
+        "CAST(DATETIME '9999-12-31 23:59:59.999999' - DATETIME '2023-01-01' AS STRING)": "0-0 2913538 23:59:59.999999",
         "DATE_TRUNC(day, MONTH)": dt.date(2024, 2, 1),
         "DATE_TRUNC(day, YEAR)": dt.date(2024, 1, 1),
     },

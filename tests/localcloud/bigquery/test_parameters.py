@@ -51,6 +51,11 @@ def test_a_parameter_has_its_declared_type(
     assert rows == [(value,)]
 
 
+def test_a_calculation_with_a_parameter_that_is_null_has_its_type(world: BigQueryWorld) -> None:
+    sql = "SELECT @p + 1, ABS(@p), ROUND(@p, 2)"
+    assert run(world, sql, Scalar("p", "NUMERIC", None)) == (["NUMERIC"] * 3, [(None, None, None)])
+
+
 def test_arrays_structs_and_ranges_keep_the_types_of_their_elements(world: BigQueryWorld) -> None:
     sql = "SELECT @days, @bytes, @s.a, (SELECT SUM(x.n) FROM UNNEST(@list) AS x), @r"
     types, rows = run(
@@ -162,6 +167,10 @@ def test_a_variable_is_replaced_unless_a_column_has_its_name(sql: str, expected:
         ("DECLARE a, B INT64; SET (a, b) = (SELECT AS STRUCT 1, 2); SELECT A, b", [(1, 2)]),
         ("DECLARE a, b INT64; SET (a, b) = (1, 2); SELECT a, b", [(1, 2)]),
         ("DECLARE f FLOAT64 DEFAULT 5; SELECT f / 2", [(2.5,)]),
+        ("DECLARE n NUMERIC; CREATE TEMP TABLE t AS SELECT n * 2 AS x; INSERT t VALUES (1.25); SELECT MAX(x) FROM t",
+         [(Decimal("1.25"),)]),
+        ("DECLARE d DATE DEFAULT '2026-01-31'; DECLARE n INT64 DEFAULT 1; SELECT d + n, n + d, d - n * 2",
+         [(dt.date(2026, 2, 1), dt.date(2026, 2, 1), dt.date(2026, 1, 29))]),
         ("DECLARE j JSON DEFAULT JSON '{\"a\": 1}'; SELECT JSON_VALUE(j, '$.a')", [("1",)]),
         ("DECLARE d ARRAY<DATE>; SELECT ARRAY_LENGTH(d) IS NULL", [(True,)]),
         ("CREATE TEMP FUNCTION second(v ANY TYPE) AS (v[OFFSET(1)]); SELECT second([1, 2])", [(2,)]),

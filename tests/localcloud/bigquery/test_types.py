@@ -67,6 +67,7 @@ def test_a_wrong_type_is_refused_with_its_name(world: BigQueryWorld, sql: str, m
     "condition",
     [
         "d = '2026-01-01'",
+        "d + i = '2026-01-02' AND i + d - i = d AND d + i - 1 = d",
         "d BETWEEN '2025-01-01' AND '2027-01-01'",
         "i = 1.0 AND i = NUMERIC '1' AND f > i",
         "y = 'x'",

@@ -22,9 +22,12 @@ class Draft:
             None.
     """
 
-    def __init__(self, text: str, schema: Mapping[str, Any] | None = None) -> None:
-        """Start with the text of a statement."""
+    def __init__(
+        self, text: str, schema: Mapping[str, Any] | None = None, parameters: Mapping[str, exp.DataType] | None = None
+    ) -> None:
+        """Start with the text of a statement, and the types of its parameters by their names."""
         self.schema = schema
+        self._parameters = parameters
         self._text: str | None = text
         self._tree: exp.Expr | None = None
         self._is_parsed = False
@@ -66,5 +69,7 @@ class Draft:
     def mark_types(self) -> bool:
         """Mark the parts of the tree with their types, which ``type_of`` returns; return whether any is known."""
         if self._knows_types is None:
-            self._knows_types = self.tree is not None and mark_types(self.tree, self.schema)
+            self._knows_types = self.tree is not None and mark_types(
+                self.tree, self.schema, parameters=self._parameters
+            )
         return self._knows_types

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlglot import exp
-from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.annotate_types import TypeAnnotator, swap_all
 from sqlglot.optimizer.qualify import qualify
+from sqlglot.schema import ensure_schema
 
 _MARK = "typed_as"
+# A DATE and a number of days are a DATE.
+_COERCIONS = {
+    **TypeAnnotator.BINARY_COERCIONS,
+    **swap_all({(exp.DType.DATE, exp.DType.BIGINT): lambda date, _: date.type}),
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,12 @@ class _Mark:
         return self
 
 
-def mark_types(tree: exp.Expr, schema: Mapping[str, Any] | None, dialect: str = "bigquery") -> bool:
+def mark_types(
+    tree: exp.Expr,
+    schema: Mapping[str, Any] | None,
+    dialect: str = "bigquery",
+    parameters: Mapping[str, exp.DataType] | None = None,
+) -> bool:
     """Mark the parts of a statement with their types, which ``type_of`` returns.
 
     Nothing else changes: the resolver of sqlglot, which changes names, gets a copy.
@@ -33,6 +44,7 @@ def mark_types(tree: exp.Expr, schema: Mapping[str, Any] | None, dialect: str = 
         tree: The statement.
         schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
         dialect: The dialect of the statement; the types of the columns are those of GoogleSQL.
+        parameters: The types of parameters by their names.
 
     Returns:
         Whether any type is known.
@@ -42,7 +54,7 @@ def mark_types(tree: exp.Expr, schema: Mapping[str, Any] | None, dialect: str = 
         _lasting(node).meta[_MARK] = number
     kinds: dict[Any, exp.DataType] = {}
     columns: dict[Any, list[exp.Expr]] = {}
-    for each in _resolved(tree, _types(schema or {}), dialect):
+    for each in _resolved(tree, _types(schema or {}), dialect, parameters or {}):
         place = each.meta.get(_MARK)
         if place is None:
             continue
@@ -78,13 +90,15 @@ def whole_type_of(node: exp.Expr | None) -> exp.DataType | None:
     return mark.kind if isinstance(mark, _Mark) else None
 
 
-def _resolved(tree: exp.Expr, schema: dict[str, Any], dialect: str) -> Iterator[exp.Expr]:
+def _resolved(
+    tree: exp.Expr, schema: dict[str, Any], dialect: str, parameters: Mapping[str, exp.DataType]
+) -> Iterator[exp.Expr]:
     """Yield the parts of a copy of a statement, with their types."""
     # The resolver does not reach a query in an UNNEST.
     hidden = [query for unnest in tree.find_all(exp.Unnest) for query in unnest.find_all(exp.Query)]
     for part in (tree, *hidden):
         try:
-            typed = _with_types(_as_query(part.copy()), schema, dialect)
+            typed = _with_types(_as_query(_without_parameters(part.copy(), parameters)), schema, dialect)
         except Exception:  # sqlglot's resolver raises many kinds, such as for ORDER BY 3 with a star
             continue
         yield from typed.walk()
@@ -106,6 +120,16 @@ def columns_of(query: exp.Select) -> list[exp.Column] | None:
         column.meta[_MARK] = _Mark(each.type)
         columns.append(column)
     return columns
+
+
+def _without_parameters(tree: exp.Expr, types: Mapping[str, exp.DataType]) -> exp.Expr:
+    """Return a tree with typed NULLs in place of its parameters, whose types the resolver does not know."""
+    for parameter in tree.find_all(exp.Parameter) if types else ():
+        if (kind := types.get(parameter.name)) is not None:
+            value = exp.Cast(this=exp.null(), to=kind.copy())
+            value.meta.update(parameter.meta)
+            parameter.replace(value)
+    return tree
 
 
 def _types(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,7 +157,8 @@ def _with_types(query: exp.Expr, schema: dict[str, Any], dialect: str) -> exp.Ex
         quote_identifiers=False,
         identify=False,
     )
-    return annotate_types(qualified, schema=schema, dialect=dialect)
+    known = ensure_schema(schema, dialect=dialect)
+    return TypeAnnotator(known, binary_coercions=_COERCIONS).annotate(qualified)
 
 
 def _as_query(tree: exp.Expr) -> exp.Expr:

@@ -42,6 +42,7 @@ _DUCKDB_TYPE = {
     "TIMESTAMP": "TIMESTAMPTZ",
 }
 _DIGITS, _NUMERIC_SCALE = 38, 9
+_RANGE = 'STRUCT("start" '
 PARAMETER_PREFIX = "_p"
 _OURS = re.compile(r"_[psv]\d+")
 _PLACE = re.compile(r"""(?<!\w)[eE]'(?:[^'\\]|\\.|'')*+'|'(?:[^']|'')*+'|"(?:[^"]|"")*+"|\$(?P<name>\w+)""", re.DOTALL)
@@ -92,6 +93,17 @@ class Parameters:
     def with_variables(self, variables: Mapping[str, Value]) -> Parameters:
         """Return these parameters, and the values of variables by their names in the prepared statement."""
         return Parameters(self.names, {**self.values, **variables})
+
+    def types(self) -> dict[str, exp.DataType]:
+        """Return the GoogleSQL type of each value by its name. A STRING has none: it may stand for a date, as a literal may.
+
+        https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules#coercion
+        """
+        return {
+            name: _googlesql_type(value.type)
+            for name, value in self.values.items()
+            if value.type is not None and value.type != _DUCKDB_TYPE["STRING"] and not value.type.startswith(_RANGE)
+        }
 
     def named_in(self, sql: str) -> str:
         """Return GoogleSQL whose parameters have names of their own: ``@_p0`` is the first parameter.
@@ -202,12 +214,25 @@ def _type_of(kind: dict[str, Any]) -> str:
             return f"STRUCT({', '.join(fields)})"
         case "RANGE":
             element = _type_of(kind.get("rangeElementType") or {"type": "DATE"})
-            return f'STRUCT("start" {element}, "end" {element})'
+            return f'{_RANGE}{element}, "end" {element})'
         case "BIGNUMERIC":
             return f"DECIMAL({_DIGITS}, {_NUMERIC_SCALE + 1})"
     if name not in _DUCKDB_TYPE:
         raise QueryError(f"Invalid query parameter type: {name}", reason="invalid")
     return _DUCKDB_TYPE[name]
+
+
+def _googlesql_type(duckdb_type: str) -> exp.DataType:
+    """Return the type as sqlglot has it for GoogleSQL."""
+    kind = exp.DataType.build(duckdb_type, dialect="duckdb")
+    for each in list(kind.find_all(exp.DataType)):
+        if each.this == exp.DType.DECIMAL:
+            scale = int(each.expressions[1].name)
+            each.set("this", exp.DType.BIGDECIMAL if scale > _NUMERIC_SCALE else exp.DType.DECIMAL)
+            each.set("expressions", [])
+        elif each.this == exp.DType.VARBINARY:
+            each.set("this", exp.DType.BINARY)
+    return kind
 
 
 def _quoted(name: str) -> str:

@@ -18,7 +18,7 @@ from localcloud.bigquery.base.intervals import interval_words, words_of_span
 from localcloud.bigquery.sql.errors.function_errors import FunctionError
 from localcloud.bigquery.sql.functions.nodes import call, columns_of, is_text
 from localcloud.bigquery.sql.reading.draft import Draft
-from localcloud.bigquery.sql.reading.types import type_of
+from localcloud.bigquery.sql.reading.types import keep_type, type_of
 
 _WORDS = "bqemu_words_of_interval"
 _MONTHS = "(datepart('year', x) * 12 + datepart('month', x))"
@@ -58,7 +58,7 @@ MACROS: tuple[str, ...] = (
     # no days. These are two macros, because a database of an older version keeps no macro with types.
     "CREATE OR REPLACE MACRO _days_between(a, b) AS to_days(CAST(a - b AS INTEGER))",
     "CREATE OR REPLACE MACRO _time_between(a, b) AS CASE WHEN typeof(a) = 'TIMESTAMP' "
-    f"THEN to_days(CAST(trunc((epoch_us(a) - epoch_us(b)) / {_DAY}) AS INTEGER)) + "
+    f"THEN to_days(CAST((epoch_us(a) - epoch_us(b)) // {_DAY} AS INTEGER)) + "
     f"to_microseconds((epoch_us(a) - epoch_us(b)) % {_DAY}) ELSE to_microseconds(epoch_us(a) - epoch_us(b)) END",
 )
 """The DuckDB macros that the rewritten SQL calls."""
@@ -76,8 +76,9 @@ _DIFFERENCES = {
     exp.DType.TIMESTAMP: "_time_between",
     exp.DType.TIMESTAMPTZ: "_time_between",
 }
-_SUBTRACTS = re.compile(r"-\s*[A-Za-z_`(@]")
-_NAMES_TIMES = re.compile(r"DATE|TIME", re.IGNORECASE)
+_CALCULATES = re.compile(r"[-+]\s*[A-Za-z_`(@0-9]")
+# A parameter may be a time, too.
+_NAMES_TIMES = re.compile(r"DATE|TIME|@", re.IGNORECASE)
 _NAMES_INTERVALS = re.compile(r"\bINTERVAL\b(?:\s+['\"].*\bTO\b|\s*\))|\bJUSTIFY_", re.IGNORECASE | re.DOTALL)
 
 
@@ -99,21 +100,21 @@ def _words(text: str | None, safe: bool) -> str | None:
 
 
 def rewrite_intervals(draft: Draft) -> None:
-    """Let DuckDB read the intervals of one statement of GoogleSQL, and subtract its times, as GoogleSQL does.
+    """Let DuckDB read the intervals of one statement of GoogleSQL, and add to and subtract its times, as GoogleSQL does.
 
     Raises:
         QueryError: A literal is not an interval.
     """
-    subtracts = _SUBTRACTS.search(draft.text) is not None and (
+    calculates = _CALCULATES.search(draft.text) is not None and (
         _NAMES_TIMES.search(draft.text) is not None or bool(columns_of(draft.schema, _TIMES))
     )
-    tree = draft.tree if subtracts or _NAMES_INTERVALS.search(draft.text) is not None else None
+    tree = draft.tree if calculates or _NAMES_INTERVALS.search(draft.text) is not None else None
     if tree is None:
         return
     changed = False
-    if subtracts and tree.find(exp.Sub) is not None:
+    if calculates and tree.find(exp.Add, exp.Sub) is not None:
         draft.mark_types()
-    for node in reversed(list(tree.find_all(exp.Interval, exp.Cast, exp.Sub, *_JUSTIFY))):
+    for node in reversed(list(tree.find_all(exp.Interval, exp.Cast, exp.Add, exp.Sub, *_JUSTIFY))):
         changed = _change(node) or changed
     if changed:
         draft.changed(tree)
@@ -129,6 +130,8 @@ def _change(node: exp.Expr) -> bool:
             node.replace(call(_JUSTIFY[type(node)], node.this))
         case exp.Sub() if (macro := _difference(node)) is not None:
             node.replace(call(macro, node.this, node.expression))
+        case exp.Add() | exp.Sub() if (moved := _moved_date(node)) is not None:
+            node.replace(keep_type(node, moved))
         case _:
             return False
     return True
@@ -140,6 +143,19 @@ def _interval(text: str, first: str, last: str) -> exp.Expr:
     if words is None:
         raise QueryError(f"Invalid INTERVAL value '{text}'", location="query")
     return exp.cast(exp.Literal.string(words), "INTERVAL", dialect="bigquery")
+
+
+def _moved_date(node: exp.Binary) -> exp.Expr | None:
+    """Return the call that stands for days added to or subtracted from a DATE, or None.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/operators#date_arithmetics_operators
+    """
+    adds = isinstance(node, exp.Add)
+    function = exp.DateAdd if adds else exp.DateSub
+    for date, days in ((node.this, node.expression), (node.expression, node.this))[: 1 + adds]:
+        if type_of(date) == exp.DType.DATE and type_of(days) in (exp.DType.BIGINT, exp.DType.INT):
+            return function(this=date.copy(), expression=exp.paren(days.copy()), unit=exp.var("DAY"))
+    return None
 
 
 def _difference(node: exp.Sub) -> str | None:

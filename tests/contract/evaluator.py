@@ -96,7 +96,7 @@ def evaluate(query: str) -> Answer:
     nameless = (f"f{number}_" for number in itertools.count())
     return Answer(
         tuple(
-            (column.name.lstrip("$") and column.name or next(nameless), type_name(column.type))
+            ((column.name.lstrip("$") and column.name) or next(nameless), type_name(column.type))
             for column in prepared.columns
         ),
         tuple(tuple(_value(cell, kind) for cell, kind in zip(row.cell, kinds, strict=True)) for row in rows),

@@ -7,7 +7,8 @@ refused. The differences that are left are in tests/contract/expressions/differe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ FAMILIES = [family for subject in SUBJECTS for family in subject.FAMILIES]
 # The names of types in schemas of BigQuery that differ from those of GoogleSQL.
 GOOGLESQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
 COLUMNS = "abcdef"
+Together = Callable[[BigQueryWorld, list[str]], list[Answer | str]]
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +66,15 @@ def expressions(family: Family) -> dict[str, tuple[str, ...]]:
 
 def differences(world: BigQueryWorld, family: Family) -> dict[str, str]:
     """Return what differs between the evaluator and the local BigQuery, by expression."""
-    expected = {
-        expression: answer for expression in expressions(family) if (answer := _expected(f"SELECT {expression} AS r"))
-    }
-    different = {}
-    answers = {expression: answer for expression, answer in expected.items() if isinstance(answer, Answer)}
-    for expression in expected.keys() - answers.keys():
-        if not isinstance(answer := _answer(world, f"SELECT {expression} AS r"), str):
-            different[expression] = f"{answer}, and not {expected[expression]}"
-    different |= _compared(answers, _literals(world, answers))
-    if family.columns and answers:
-        different |= _compared(answers, _columns(world, family, list(answers)))
+    queries = {expression: f"SELECT {expression} AS r" for expression in expressions(family)}
+    different = _compared(world, queries, _literals)
+    if family.columns:
+        over_columns = _expression(family, tuple(COLUMNS))
+        queries = {
+            expression: f"SELECT {over_columns} AS r FROM ({_row(arguments)})"
+            for expression, arguments in expressions(family).items()
+        }
+        different |= _compared(world, queries, partial(_columns, family))
     return different
 
 
@@ -82,34 +82,43 @@ def _expression(family: Family, values: tuple[str, ...]) -> str:
     return re.sub(r"\{(\d)\}", lambda place: values[int(place[1])], family.template)
 
 
-def _literals(world: BigQueryWorld, answers: Iterable[str]) -> list[Answer | str]:
+def _compared(world: BigQueryWorld, queries: dict[str, str], together: Together) -> dict[str, str]:
+    """Return what differs, by expression: ``together`` returns the local answers to what the evaluator answers."""
+    expected = {expression: _expected(query) for expression, query in queries.items()}
+    answered = {expression: answer for expression, answer in expected.items() if isinstance(answer, Answer)}
+    found = zip(answered.items(), together(world, list(answered)), strict=True)
+    different = {expression: said for (expression, one), other in found if (said := _difference(one, other))}
+    for expression, refusal in expected.items():
+        if isinstance(refusal, str) and isinstance(answer := _answer(world, queries[expression]), Answer):
+            different[expression] = f"{answer}, and not {refusal}"
+    return different
+
+
+def _literals(world: BigQueryWorld, answered: list[str]) -> list[Answer | str]:
     """Return the local answer of each expression: of one query, or of a query each if one of them is refused."""
-    every = [f"{expression} AS r{number}" for number, expression in enumerate(answers)]
+    every = [f"{expression} AS r{number}" for number, expression in enumerate(answered)]
     together = _answer(world, f"SELECT {', '.join(every)}") if every else ""
     if isinstance(together, str):
-        return [_answer(world, f"SELECT {expression} AS r") for expression in answers]
+        return [_answer(world, f"SELECT {expression} AS r") for expression in answered]
     columns = zip(together.columns, *together.rows, strict=True)
     return [Answer((("r", kind),), tuple((value,) for value in values)) for (_, kind), *values in columns]
 
 
-def _columns(world: BigQueryWorld, family: Family, answers: list[str]) -> list[Answer | str]:
+def _columns(family: Family, world: BigQueryWorld, answered: list[str]) -> list[Answer | str]:
     """Return the local answer of each expression when its values stand in the columns of a table."""
-    table = "answers.answered"
+    if not answered:
+        return []
     arguments = expressions(family)
-    rows = []
-    for number, each in enumerate(answers):
-        columns = [f"{value} AS {name}" for value, name in zip(arguments[each], COLUMNS, strict=False)]
-        rows.append(f"SELECT {number} AS id, {', '.join(columns)}")
-    world.rows(f"CREATE OR REPLACE TABLE {table} AS {' UNION ALL '.join(rows)}")
-    answer = _answer(world, f"SELECT {_expression(family, tuple(COLUMNS))} AS r FROM {table} ORDER BY id")
+    rows = (f"{_row(arguments[expression])}, {number} AS id" for number, expression in enumerate(answered))
+    world.rows(f"CREATE OR REPLACE TABLE answers.answered AS {' UNION ALL '.join(rows)}")
+    answer = _answer(world, f"SELECT {_expression(family, tuple(COLUMNS))} AS r FROM answers.answered ORDER BY id")
     if isinstance(answer, str):
-        return [answer] * len(answers)
+        return [answer] * len(answered)
     return [Answer(answer.columns, (row,)) for row in answer.rows]
 
 
-def _compared(expected: dict[str, Answer], answers: list[Answer | str]) -> dict[str, str]:
-    each = zip(expected.items(), answers, strict=True)
-    return {expression: said for (expression, one), other in each if (said := _difference(one, other))}
+def _row(values: tuple[str, ...]) -> str:
+    return f"SELECT {', '.join(f'{value} AS {name}' for value, name in zip(values, COLUMNS, strict=False))}"
 
 
 def _expected(query: str) -> Answer | str | None:

@@ -21,8 +21,8 @@ QUERIES = [
         "SELECT p.name, t.colour FROM {people} AS p JOIN {teams} AS t ON p.team = t.team ORDER BY p.id",
         "SELECT p.name, t.colour FROM {people} AS p LEFT JOIN {teams} AS t USING (team) ORDER BY p.id",
         "SELECT p.name, t.colour FROM {people} AS p FULL JOIN {teams} AS t USING (team) ORDER BY p.id, t.colour",
-        "SELECT * FROM {teams} AS a JOIN {teams} AS b USING (team) ORDER BY team",
-        "SELECT team, a.colour, b.colour FROM {teams} AS a FULL JOIN {teams} AS b USING (team) ORDER BY team",
+        "SELECT * FROM {teams} AS a JOIN {people} AS b USING (team) ORDER BY team, id",
+        "SELECT team, a.colour, b.colour AS c FROM {teams} AS a FULL JOIN {teams} AS b USING (team) ORDER BY team",
         "SELECT p.name, s FROM {people} AS p, p.scores AS s ORDER BY p.id, s",
         "SELECT p.name, s, o FROM {people} AS p LEFT JOIN UNNEST(p.scores) AS s WITH OFFSET AS o ORDER BY p.id, o",
         "SELECT p.name, s.* FROM {people} AS p, UNNEST([STRUCT(p.id AS x, 'a' AS y)]) AS s ORDER BY p.id",
@@ -61,8 +61,8 @@ QUERIES = [
         "SELECT STRING_AGG(DISTINCT quarter, '+' ORDER BY quarter) AS s FROM {sales}",
         "SELECT COUNT(DISTINCT product) AS n, COUNT(product) AS m FROM {sales}",
         "SELECT DISTINCT quarter FROM {sales} ORDER BY quarter",
-        "SELECT DISTINCT scores FROM {people}",
-        "SELECT scores FROM {people} GROUP BY scores",
+        "SELECT COUNT(*) AS n FROM (SELECT DISTINCT scores FROM {people})",
+        "SELECT ARRAY_LENGTH(scores) AS n FROM {people} GROUP BY scores ORDER BY n",
         # Windows
         "SELECT product, amount, SUM(amount) OVER (PARTITION BY product ORDER BY year, quarter) AS s FROM {sales} "
         "ORDER BY product, year, quarter",
@@ -70,9 +70,9 @@ QUERIES = [
         "SELECT amount, RANK() OVER () AS r FROM {sales}",
         "SELECT amount, LAG(amount) OVER w AS l FROM {sales} WINDOW w AS (PARTITION BY product ORDER BY year, quarter) "
         "ORDER BY product, year, quarter",
-        "SELECT product, amount FROM {sales} QUALIFY ROW_NUMBER() OVER (PARTITION BY product ORDER BY amount DESC) = 1 "
+        "SELECT product, amount FROM {sales} WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY product ORDER BY amount DESC) = 1 "
         "ORDER BY product",
-        "SELECT amount, ROW_NUMBER() OVER (ORDER BY amount, product) AS r FROM {sales} QUALIFY r <= 2 ORDER BY r",
+        "SELECT amount, ROW_NUMBER() OVER (ORDER BY amount, product) AS r FROM {sales} WHERE TRUE QUALIFY r <= 2 ORDER BY r",
         "SELECT product FROM {sales} WHERE ROW_NUMBER() OVER (ORDER BY amount) = 1",
         "SELECT id, SUM(id) OVER (ORDER BY id RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS s FROM {people} ORDER BY id",
         "SELECT id, SUM(id) OVER (ORDER BY name RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) AS s FROM {people}",
@@ -80,8 +80,8 @@ QUERIES = [
         "SELECT id, COUNT(DISTINCT team) OVER (ORDER BY id) AS n FROM {people} ORDER BY id",
         "SELECT id, ARRAY_AGG(name) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS a FROM {people} ORDER BY id",
         # Rows of the query
-        "SELECT AS STRUCT 1 AS a, 'x' AS b",
-        "SELECT AS VALUE STRUCT(1 AS a, 'x' AS b)",
+        "SELECT ARRAY(SELECT AS STRUCT 1 AS a, 'x' AS b) AS s",
+        "SELECT s FROM (SELECT AS VALUE STRUCT(1 AS a, 'x' AS b)) AS s",
         "SELECT * EXCEPT (scores) FROM {people} ORDER BY id",
         "SELECT * EXCEPT (nothing) FROM {teams}",
         "SELECT * REPLACE (team * 2 AS team) FROM {teams} ORDER BY team",
@@ -125,7 +125,8 @@ QUERIES = [
         "FROM {people} |> SELECT DISTINCT team |> ORDER BY team",
         "SELECT 1 AS x |> EXTEND x + 1 AS y |> EXTEND x + y AS z",
         "FROM {people} |> EXTEND ROW_NUMBER() OVER (ORDER BY id DESC) AS r |> SELECT id, r |> ORDER BY id",
-        "FROM {sales} |> SELECT product, amount, quarter |> PIVOT (SUM(amount) FOR quarter IN ('Q1', 'Q2')) |> ORDER BY product",
+        "FROM {sales} |> SELECT product, amount, quarter |> PIVOT (SUM(amount) FOR quarter IN ('Q1', 'Q2')) "
+        "|> ORDER BY product",
         "FROM {people} |> WHERE nothing = 1",
         # Types and nulls
         "SELECT * FROM UNNEST([1, NULL, 3]) AS x WHERE x IS NOT NULL ORDER BY x",

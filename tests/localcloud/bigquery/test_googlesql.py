@@ -35,15 +35,15 @@ SALES = "(SELECT 'a' AS g, 1 AS k, 5 AS v UNION ALL SELECT 'a', 2, 7 UNION ALL S
         (
             f"SELECT * FROM {SALES} PIVOT (SUM(v) AS s, COUNT(*) AS c FOR k IN (1, 2 AS two)) ORDER BY g",
             [
-                {"g": "a", "s__1": 5, "c__1": 1, "s_two": 7, "c_two": 1},
-                {"g": "b", "s__1": 1, "c__1": 1, "s_two": None, "c_two": 0},
+                {"g": "a", "s_1": 5, "c_1": 1, "s_two": 7, "c_two": 1},
+                {"g": "b", "s_1": 1, "c_1": 1, "s_two": None, "c_two": 0},
             ],
         ),
         (
             "SELECT * FROM (SELECT 1 AS a, 2 AS b) UNPIVOT (v FOR k IN (a, b)) WHERE v > 1 UNION ALL SELECT 3, 'c' ORDER BY v",
             [{"v": 2, "k": "b"}, {"v": 3, "k": "c"}],
         ),
-        (f"SELECT * FROM (SELECT k, v FROM {SALES}) PIVOT (SUM(v) FOR k IN (1, -2))", [{"_1": 6, "_minus_2": None}]),
+        (f"SELECT * FROM (SELECT k, v FROM {SALES}) PIVOT (SUM(v) FOR k IN (1, -2))", [{"_1": 6, "minus_2": None}]),
         ("SELECT GENERATE_ARRAY(0, 1, 0.5) AS f, GENERATE_ARRAY(5, 1, -2) AS i", [{"f": [0, 0.5, 1], "i": [5, 3, 1]}]),
         (
             "SELECT x, x * 2 AS y FROM UNNEST([1, 3, 2]) AS x QUALIFY ROW_NUMBER() OVER (ORDER BY y DESC) = 1",

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.functions.nodes import is_number
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.functions.nodes import is_number, is_text
 from localcloud.bigquery.sql.reading.draft import Draft
 
 _MAY_CONCERN = re.compile(
@@ -215,7 +216,9 @@ def _aggregate(node: exp.Expr) -> bool:
             if isinstance(literal, exp.Null):
                 matches = exp.Is(this=value.copy(), expression=exp.Null())
             filtered = exp.Filter(this=aggregate.copy(), expression=exp.Where(this=matches))
-            results.append(exp.alias_(filtered, f"{prefix}{name}", quoted=True))
+            results.append(
+                exp.alias_(filtered, f"{prefix}{name}" if prefix else _standing_alone(name, literal), quoted=True)
+            )
     others = exp.Star(**{"except_": [exp.to_identifier(name, quoted=True) for name in used.values()]})
     alias = node.args.get("alias")
     rows = source.copy()
@@ -268,22 +271,34 @@ def _choice(choice: exp.Expr) -> tuple[exp.Expr, str]:
     return choice, _name_of(choice)
 
 
+def _standing_alone(name: str, value: exp.Expr) -> str:
+    """Return the name of a column that does not begin with the name of its aggregate."""
+    return f"_{name}" if name[:1].isdigit() and not is_text(value) else name
+
+
 def _name_of(value: exp.Expr) -> str:
-    """Return the name of the column for a value.
+    """Return the name of the column for a value, behind that of its aggregate.
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#rules_pivot_column
+
+    Raises:
+        QueryError: The value is an expression, which has no name.
     """
     if isinstance(value, exp.Null):
         return "NULL"
     if isinstance(value, exp.Boolean):
         return str(value.this).upper()
     if isinstance(value, exp.Neg):
-        return f"_minus{_name_of(value.this)}"
-    if isinstance(value, exp.Cast):
-        return f"_{value.this.name.replace('-', '_').replace(' ', '_').replace(':', '_')}"
-    if isinstance(value, exp.Literal) and not value.is_string:
-        return f"_{value.name.replace('.', '_point_')}"
-    return value.name
+        return f"minus_{_name_of(value.this)}"
+    if isinstance(value, exp.Cast) and value.to.this == exp.DType.DATE:
+        return value.this.name.replace("-", "_")
+    if isinstance(value, exp.Cast) and is_text(value.this):
+        value = exp.Literal.number(value.this.name)
+    if not isinstance(value, exp.Literal):
+        raise QueryError(
+            "Generating an implicit alias for this PIVOT value is not supported; please provide an explicit alias"
+        )
+    return value.name if value.is_string else value.name.replace("-", "minus_").replace(".", "_point_")
 
 
 _RULES: tuple[tuple[tuple[type[exp.Expr], ...], Callable[[exp.Expr], bool]], ...] = (

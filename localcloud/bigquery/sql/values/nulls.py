@@ -16,7 +16,18 @@ from localcloud.bigquery.sql.reading.types import whole_type_of
 _MAY_BE_NULL = re.compile(r"\bNULL\b|[@?]", re.IGNORECASE)
 _NULLS = (exp.Null, exp.Parameter, exp.Placeholder)
 # Expressions whose type DuckDB knows without looking at their operands.
-_PLAIN = (*_NULLS, exp.Cast, exp.Column, exp.Literal, exp.Query, exp.Star, exp.Predicate, exp.Dot, exp.Window, exp.AggFunc)
+_PLAIN = (
+    *_NULLS,
+    exp.Cast,
+    exp.Column,
+    exp.Literal,
+    exp.Query,
+    exp.Star,
+    exp.Predicate,
+    exp.Dot,
+    exp.Window,
+    exp.AggFunc,
+)
 # DuckDB knows the types of calls with other types of arguments.
 _LOST = frozenset({exp.DType.DECIMAL, exp.DType.BIGDECIMAL, exp.DType.ARRAY})
 

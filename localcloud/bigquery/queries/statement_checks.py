@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.sql.checks.ambiguity import reject_ambiguous
+from localcloud.bigquery.sql.checks.from_clauses import reject_clauses_without_from
 from localcloud.bigquery.sql.checks.set_operators import reject_mixed_operators
 from localcloud.bigquery.sql.checks.windows import reject_wrong_windows
 from localcloud.bigquery.sql.reading.literals import plain_literals
@@ -65,6 +66,7 @@ class StatementChecks:
         if statement.tree is not None:
             reject_mixed_operators(statement.tree)
             reject_wrong_windows(statement.tree)
+            reject_clauses_without_from(statement.tree)
             if statement.tree.find(exp.Subquery, exp.CTE) is not None:  # a table has no two columns of one name
                 reject_ambiguous(sql, statement.tree, self._columns_of)
             self._check_samples(statement.tree)

@@ -70,8 +70,8 @@ QUERIES = [
         "SELECT amount, RANK() OVER () AS r FROM {sales}",
         "SELECT amount, LAG(amount) OVER w AS l FROM {sales} WINDOW w AS (PARTITION BY product ORDER BY year, quarter) "
         "ORDER BY product, year, quarter",
-        "SELECT product, amount FROM {sales} WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY product ORDER BY amount DESC) = 1 "
-        "ORDER BY product",
+        "SELECT product, amount FROM {sales} WHERE TRUE "
+        "QUALIFY ROW_NUMBER() OVER (PARTITION BY product ORDER BY amount DESC) = 1 ORDER BY product",
         "SELECT amount, ROW_NUMBER() OVER (ORDER BY amount, product) AS r FROM {sales} WHERE TRUE QUALIFY r <= 2 ORDER BY r",
         "SELECT product FROM {sales} WHERE ROW_NUMBER() OVER (ORDER BY amount) = 1",
         "SELECT id, SUM(id) OVER (ORDER BY id RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS s FROM {people} ORDER BY id",

@@ -1,7 +1,7 @@
 """Keeps the types of columns that are NULL whatever the rows are.
 
-DuckDB takes a call with a constant NULL among its arguments for a NULL without a type if the type of the call depends on those of
-its arguments, as with decimals and arrays. Such a column would be an INT64 of the result and of tables that are made from it.
+DuckDB takes a call with a constant NULL among its arguments for a NULL without a type if the type of the call depends on
+those of its arguments, as with decimals and arrays. Such a column would be an INT64 in results and in tables made from them.
 """
 
 from __future__ import annotations

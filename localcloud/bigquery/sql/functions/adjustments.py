@@ -291,7 +291,7 @@ def _name_of(value: exp.Expr) -> str:
     if isinstance(value, exp.Neg):
         return f"minus_{_name_of(value.this)}"
     if isinstance(value, exp.Cast) and value.to.this == exp.DType.DATE:
-        return value.this.name.replace("-", "_")
+        return str(value.this.name).replace("-", "_")
     if isinstance(value, exp.Cast) and is_text(value.this):
         value = exp.Literal.number(value.this.name)
     if not isinstance(value, exp.Literal):

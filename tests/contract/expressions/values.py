@@ -24,7 +24,7 @@ NUMERICS = (
     *("NUMERIC '0'", "NUMERIC '1.5'", "NUMERIC '-2.5'", "NUMERIC '3'", "NUMERIC '123.455'", "NUMERIC '-0.000000001'"),
     *("NUMERIC '99999999999999999999999999999.999999999'", "CAST(NULL AS NUMERIC)"),
 )
-BIGNUMERICS = ("BIGNUMERIC '1.5'", "BIGNUMERIC '-2.25'", "BIGNUMERIC '1e-20'", "CAST(NULL AS BIGNUMERIC)")
+BIGNUMERICS = ("BIGNUMERIC '1.5'", "BIGNUMERIC '-2.25'", "BIGNUMERIC '1e-15'", "CAST(NULL AS BIGNUMERIC)")
 BOOLS = ("TRUE", "FALSE", "CAST(NULL AS BOOL)")
 TEXTS = ("''", "'abc'", "'ABC def'", "'Ünïcödé ß'", "'日本語'", "'a,b,,c'", "' x '", "'ΑΣ'", "'😀a'", NO_TEXT)
 BYTES = ("b''", "b'abc'", "b'\\xff\\x00\\x80'", "b'ABC def'", "b'a,b,,c'", NO_BYTES)

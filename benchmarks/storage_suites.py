@@ -67,7 +67,11 @@ def _is_there(module: str) -> bool:
 def _environment(suite: str, cloud: Mapping[str, str], programs: Path) -> dict[str, str]:
     """Return the variables with which a suite uses a local cloud; ``programs`` is a folder for stand-ins."""
     if suite == "system":
-        return {"API_ENDPOINT_OVERRIDE": cloud["STORAGE_EMULATOR_HOST"]}
+        return {
+            "API_ENDPOINT_OVERRIDE": cloud["STORAGE_EMULATOR_HOST"],
+            # Without it the tests of requester pays are skipped.
+            "GOOGLE_CLOUD_TESTS_USER_PROJECT": cloud["GOOGLE_CLOUD_PROJECT"],
+        }
     # The retry tests start Google's testbench with docker, unless this does nothing.
     docker = programs / "docker"
     docker.write_text("#!/bin/sh\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from urllib.parse import urlencode
@@ -111,7 +112,9 @@ class UploadApi:
         """
         session = UploadSession(upload, self._store.begin_content())
         if length is not None:
-            session.expect(ContentRange.parse(f"bytes */{length}").total)
+            if not re.fullmatch("[0-9]+", length):
+                raise InvalidRequest(f"Invalid value for header x-upload-content-length: {length!r} is not a number")
+            session.expect(int(length))
         self._sessions.add(session)
         return session
 

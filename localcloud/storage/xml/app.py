@@ -144,14 +144,14 @@ class XmlApi:
     async def _post(self, target: Target) -> Response:
         if "uploads" in target.query:
             self._store.check_write(target.bucket, target.name, target.conditions)
-            upload = self._uploads.begin(target.bucket, target.name, target.fields())
+            upload = self._uploads.begin(target.bucket, target.name, target.fields(), target.conditions)
             fields = {"Bucket": upload.bucket, "Key": upload.name, "UploadId": upload.id}
             return document("InitiateMultipartUploadResult", fields, namespace=_NAMESPACE)
         if "uploadId" in target.query:
             upload = self._uploads.get(target.bucket, target.name, target.query["uploadId"])
             chosen = chosen_parts(await target.body())
             # In a thread: it copies all parts, which would delay all other requests.
-            stored = await run_in_threadpool(self._uploads.complete, upload, chosen)
+            stored = await run_in_threadpool(self._uploads.complete, upload, chosen, target.conditions)
             fields = {"Bucket": stored.bucket, "Key": stored.name, "ETag": f'"{stored.etag}"'}
             return document(
                 "CompleteMultipartUploadResult", fields, namespace=_NAMESPACE, headers=_object_headers(stored)

@@ -12,6 +12,7 @@ from localcloud.storage.objects.contents import Content, ContentWriter
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rules.errors import InvalidRequest
 from localcloud.storage.rules.fields import ObjectFields
+from localcloud.storage.rules.preconditions import NO_PRECONDITIONS, Preconditions
 from localcloud.storage.rules.resources import StoredObject
 from localcloud.storage.xml.errors import InvalidPart, NoSuchUpload, TooSmall
 
@@ -41,6 +42,7 @@ class PartUpload:
     bucket: str
     name: str
     fields: ObjectFields
+    conditions: Preconditions = NO_PRECONDITIONS
     parts: dict[int, Part] = field(default_factory=dict)
     id: str = field(default_factory=lambda: secrets.token_urlsafe(48))
 
@@ -65,9 +67,9 @@ class PartUploads:
         self._store = store
         self._open: dict[str, PartUpload] = {}
 
-    def begin(self, bucket: str, name: str, fields: ObjectFields) -> PartUpload:
-        """Start an upload."""
-        upload = PartUpload(bucket, name, fields)
+    def begin(self, bucket: str, name: str, fields: ObjectFields, conditions: Preconditions) -> PartUpload:
+        """Start an upload, whose ``conditions`` hold until its end."""
+        upload = PartUpload(bucket, name, fields, conditions)
         self._open[upload.id] = upload
         return upload
 
@@ -78,8 +80,12 @@ class PartUploads:
             raise NoSuchUpload("The requested upload was not found.")
         return upload
 
-    def complete(self, upload: PartUpload, chosen: list[tuple[int, str]]) -> StoredObject:
+    def complete(
+        self, upload: PartUpload, chosen: list[tuple[int, str]], conditions: Preconditions = NO_PRECONDITIONS
+    ) -> StoredObject:
         """Make an object of the ``chosen`` parts, by their numbers and entity tags, and end the upload.
+
+        ``conditions`` are those of this request; without any, those of the start count.
 
         Raises:
             InvalidPart: A part is missing, or is another one.
@@ -96,7 +102,8 @@ class PartUploads:
             content_of_all = writer.finish()
             # An object that was uploaded in parts has no MD5.
             whole = Content(content_of_all.id, content_of_all.size, content_of_all.crc32c, "")
-            stored = self._store.finalize(upload.bucket, upload.name, whole, upload.fields)
+            conditions = upload.conditions if conditions == NO_PRECONDITIONS else conditions
+            stored = self._store.finalize(upload.bucket, upload.name, whole, upload.fields, conditions)
         self.abort(upload)
         return stored
 

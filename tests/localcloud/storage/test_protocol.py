@@ -325,6 +325,8 @@ def test_upload_longer_than_its_announced_length_is_rejected(world: StorageWorld
     assert_rejected(world.call("PUT", session, data=b"abc"), 400, "invalid")
     session = begin(world, "object", headers={"x-upload-content-length": "5"})
     assert_rejected(world.call("PUT", session, data=b"abcdefg"), 400, "invalid")
+    wrong = world.call("POST", f"{UPLOAD}?uploadType=resumable&name=a", headers={"x-upload-content-length": "-5"})
+    assert_rejected(wrong, 400, "invalid")
     assert (world.store.list(BUCKET), world.events) == ([], [])
 
 

@@ -166,6 +166,13 @@ def test_a_part_is_replaced_and_an_upload_is_aborted(world: StorageWorld) -> Non
     assert world.store.read(BUCKET, "a") == b"new"
     assert world.call("POST", upload, data=completion((1, second))).status_code == 404
 
+    late = f"/{BUCKET}/a?uploadId={begin(world)}"
+    part = world.call("PUT", f"{late}&partNumber=1", data=b"late").headers["etag"]
+    only_new = {"x-goog-if-generation-match": "0"}
+    assert world.call("POST", late, data=completion((1, part)), headers=only_new).status_code == 412
+    assert world.store.read(BUCKET, "a") == b"new"
+    world.call("DELETE", late)
+
     other = f"/{BUCKET}/a?uploadId={begin(world)}"
     world.call("PUT", f"{other}&partNumber=1", data=b"dropped")
     assert world.call("DELETE", other).status_code == 204

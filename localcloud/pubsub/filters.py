@@ -5,13 +5,14 @@
     comparison = "attributes" ":" key
                | "attributes" "." key ( "=" | "!=" ) string
                | "hasPrefix" "(" "attributes" "." key "," string ")"
+    key        = word | string
 
+A string is in double quotes and may have escapes: of single characters, Unicode, hexadecimal and octal ones.
 https://cloud.google.com/pubsub/docs/subscription-message-filter
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 
@@ -21,7 +22,12 @@ Filter = Callable[[Mapping[str, str]], bool]
 """Returns whether a message with these attributes passes."""
 
 MAXIMUM_LENGTH = 256
-TOKEN = re.compile(r'\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<word>[A-Za-z_][\w-]*)|(?P<sign>!=|[()=:.,-]))')
+_HEX = "[0-9a-fA-F]"
+_ESCAPE = re.compile(rf"\\(?:x({_HEX}{{2}})|u({_HEX}{{4}})|U({_HEX}{{8}})|([0-3][0-7]{{2}})|(.))", re.DOTALL)
+_OF_ONE_CHARACTER = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"} | {
+    character: character for character in "\\\"'?`"
+}
+TOKEN = re.compile(r'\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<word>\w[\w-]*)|(?P<sign>!=|[()=:.,-]))')
 
 
 def parse_filter(text: str) -> Filter:
@@ -70,9 +76,9 @@ class _Parser:
                 self._expect("(")
                 self._expect("attributes")
                 self._expect(".")
-                key = self._take_text()
+                key = self._take_key()
                 self._expect(",")
-                prefix = self._take_text()
+                prefix = self._take_string()
                 self._expect(")")
                 return lambda attributes: attributes.get(key, "").startswith(prefix) and key in attributes
             case "attributes":
@@ -82,15 +88,15 @@ class _Parser:
 
     def _parse_comparison(self) -> Filter:
         if self._take() == ":":
-            present = self._take_text()
+            present = self._take_key()
             return lambda attributes: present in attributes
-        key = self._take_text()
+        key = self._take_key()
         match self._take():
             case "=":
-                value = self._take_text()
+                value = self._take_string()
                 return lambda attributes: attributes.get(key) == value
             case "!=":
-                value = self._take_text()
+                value = self._take_string()
                 return lambda attributes: attributes.get(key) != value
             case other:
                 raise self._wrong(f"unexpected {other or 'end'} after attributes.{key}")
@@ -102,16 +108,24 @@ class _Parser:
     def _take(self) -> str:
         return self._tokens.pop(0) if self._tokens else ""
 
-    def _take_text(self) -> str:
+    def _take_key(self) -> str:
+        if self._next.startswith('"'):
+            return self._take_string()
         token = self._take()
-        if token.startswith('"'):
-            try:
-                return str(json.loads(token, strict=False))
-            except ValueError:
-                raise self._wrong(f"unknown escape in {token}") from None
         if not token or not re.match(r"\w", token):
             raise self._wrong(f"unexpected {token or 'end'}")
         return token
+
+    def _take_string(self) -> str:
+        token = self._take()
+        if not token.startswith('"'):
+            raise self._wrong(f"expected a string in double quotes, found {token or 'end'}")
+        try:
+            # The two halves of a surrogate pair become one character.
+            text = _ESCAPE.sub(_unescaped, token[1:-1])
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except ValueError:
+            raise self._wrong(f"unknown escape in {token}") from None
 
     def _expect(self, token: str) -> None:
         found = self._take()
@@ -131,3 +145,14 @@ class _Parser:
             tokens.append(match.group().strip())
             position = match.end()
         return tokens
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    """Return the character that an escape stands for. Raises ``ValueError`` if there is no such escape."""
+    *hexadecimal, octal, single = escape.groups()
+    for digits, base in (*((digits, 16) for digits in hexadecimal), (octal, 8)):
+        if digits:
+            return chr(int(digits, base))
+    if single not in _OF_ONE_CHARACTER:
+        raise ValueError
+    return _OF_ONE_CHARACTER[single]

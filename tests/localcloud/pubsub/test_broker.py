@@ -373,6 +373,8 @@ def test_publishing_and_pulling_two_thousand_messages_needs_little_work(broker):
         ("attributes:a AND (attributes:b OR -attributes:c)", {"a": ""}, True),
         (r'attributes.text = "say \"no\""', {"text": 'say "no"'}, True),
         (r'attributes.text = "\u307f"', {"text": "み"}, True),
+        (r'attributes.text = "\x41\102\t\U0001F600\ud83d\ude00"', {"text": "AB\t😀😀"}, True),
+        ('attributes:2fa AND attributes.a-b = ""', {"2fa": "", "a-b": ""}, True),
         ('attributes.text = "two\nlines"', {"text": "two\nlines"}, True),
     ],
 )
@@ -391,7 +393,12 @@ def test_a_filter_selects_by_attributes(text, attributes, wanted):
         'hasPrefix(attributes.a "b")',
         "(attributes:a",
         "attributes:" + "a" * 300,
-        r'attributes.text = "\x41"',
+        "attributes.colour = green",
+        "hasPrefix(attributes.colour, green)",
+        "attributes.colour = 1",
+        r'attributes.text = "\x4"',
+        r'attributes.text = "\ud83d"',
+        r'attributes.text = "\U00110000"',
         r'attributes.text = "\q"',
     ],
 )

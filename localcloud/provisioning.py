@@ -17,8 +17,8 @@ from declaration.model import (
 from localcloud.bigquery.server import BigQuery
 from localcloud.config import CloudConfig
 from localcloud.eventarc.service import Eventarc
-from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.resources import RetryPolicy, Subscription
+from localcloud.pubsub.broker.broker import Broker
+from localcloud.pubsub.broker.resources import RetryPolicy, Subscription
 from localcloud.samples.objects import sample_objects
 from localcloud.samples.tables import sample_tables
 from localcloud.scheduler.service import Scheduler

@@ -10,8 +10,8 @@ import json
 from urllib.parse import quote
 
 from localcloud.base.clock import rfc3339
-from localcloud.pubsub.envelopes import PushedMessage, PushRequest, wrapped_message
-from localcloud.pubsub.messages import PublishedMessage
+from localcloud.pubsub.broker.envelopes import PushedMessage, PushRequest, wrapped_message
+from localcloud.pubsub.broker.messages import PublishedMessage
 from localcloud.storage.rules.resources import StorageEvent
 
 MESSAGE_PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
-from localcloud.pubsub.broker import Broker
+from localcloud.pubsub.broker.broker import Broker
+from localcloud.pubsub.broker.messages import PublishedMessage
 from localcloud.pubsub.errors import PubSubError
-from localcloud.pubsub.messages import PublishedMessage
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rules.errors import NotFound
 from localcloud.storage.rules.notifications import EVENT_TYPES, WITH_RESOURCE, matches, topic_of

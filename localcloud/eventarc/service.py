@@ -12,9 +12,9 @@ from collections import defaultdict
 
 from localcloud.base.clock import Clock
 from localcloud.eventarc.events import message_event, storage_event, storage_message
-from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.envelopes import Envelope
-from localcloud.pubsub.resources import DAY, PushTarget, RetryPolicy, Subscription
+from localcloud.pubsub.broker.broker import Broker
+from localcloud.pubsub.broker.envelopes import Envelope
+from localcloud.pubsub.broker.resources import DAY, PushTarget, RetryPolicy, Subscription
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rules.resources import StorageEvent
 

@@ -13,8 +13,8 @@ from localcloud.faults.rules import (
     Reorder,
     Status,
 )
-from localcloud.pubsub import delivery
-from localcloud.pubsub.messages import Message
+from localcloud.pubsub.broker.messages import Message
+from localcloud.pubsub.push import disturbances
 
 
 class RuleDeliveryFaults:
@@ -31,7 +31,7 @@ class RuleDeliveryFaults:
         self._faults = faults
         self._receiver_of = receiver_of
 
-    def before(self, subscription: str, message: Message, attempt: int) -> Sequence[delivery.Disturbance]:
+    def before(self, subscription: str, message: Message, attempt: int) -> Sequence[disturbances.Disturbance]:
         """Return the disturbances of the next delivery of ``subscription``."""
         if not self._faults:
             return ()
@@ -39,15 +39,15 @@ class RuleDeliveryFaults:
         rule = self._faults.of_event(receiver) if receiver is not None else self._faults.of_push()
         match rule and rule.effect:
             case Duplicate():
-                return (delivery.Duplicate(),)
+                return (disturbances.Duplicate(),)
             case Delay(seconds=seconds):
-                return (delivery.Delay(seconds),)
+                return (disturbances.Delay(seconds),)
             case Reorder(places=places):
-                return (delivery.Reorder(places),)
+                return (disturbances.Reorder(places),)
             case LoseAcknowledgement():
-                return (delivery.LoseAcknowledgement(),)
+                return (disturbances.LoseAcknowledgement(),)
             case Drop():
-                return (delivery.Drop(),)
+                return (disturbances.Drop(),)
             case Status():
-                return (delivery.Refuse(),)
+                return (disturbances.Refuse(),)
         return ()

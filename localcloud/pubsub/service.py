@@ -9,14 +9,14 @@ import grpc
 
 from localcloud.base.asgi import ASGIApp
 from localcloud.base.clock import Clock
-from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.delivery import DeliveryFaults, Undisturbed
-from localcloud.pubsub.grpc_api import GrpcServer
-from localcloud.pubsub.journal import DiskJournal
-from localcloud.pubsub.methods import Methods
-from localcloud.pubsub.policies import Policies
-from localcloud.pubsub.push import PushDeliverer
-from localcloud.pubsub.rest_api import PubSubApi
+from localcloud.pubsub.api.grpc import GrpcServer
+from localcloud.pubsub.api.methods import Methods
+from localcloud.pubsub.api.policies import Policies
+from localcloud.pubsub.api.rest import PubSubApi
+from localcloud.pubsub.broker.broker import Broker
+from localcloud.pubsub.broker.journal import DiskJournal
+from localcloud.pubsub.push.disturbances import DeliveryFaults, Undisturbed
+from localcloud.pubsub.push.sending import PushDeliverer
 
 
 class PubSub:

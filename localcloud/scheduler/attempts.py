@@ -10,9 +10,9 @@ from typing import Any
 import urllib3
 
 from localcloud.base.clock import rfc3339
-from localcloud.pubsub.broker import Broker
+from localcloud.pubsub.broker.broker import Broker
+from localcloud.pubsub.broker.messages import PublishedMessage
 from localcloud.pubsub.errors import PubSubError
-from localcloud.pubsub.messages import PublishedMessage
 from localcloud.scheduler.job import HttpTarget, Job, PubSubTarget
 
 # google.rpc.Code of the outcomes. https://cloud.google.com/apis/design/errors#handling_errors

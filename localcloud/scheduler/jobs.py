@@ -13,7 +13,7 @@ from typing import Any
 from localcloud.base.api_errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from localcloud.base.background import Trouble, repeat
 from localcloud.base.clock import Clock, rfc3339
-from localcloud.pubsub.broker import Broker
+from localcloud.pubsub.broker.broker import Broker
 from localcloud.scheduler.attempts import Attempts, Outcome
 from localcloud.scheduler.job import Job, parse_job
 from localcloud.scheduler.shape import check_path, check_shape

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from localcloud.base.api_errors import ApiError, InvalidArgument, Unimplemented
 from localcloud.base.json_api import Call, JsonApi, Route, json_response
 from localcloud.base.partial_response import parse_fields, select
-from localcloud.pubsub.rest_api import SYSTEM_PARAMETERS
+from localcloud.pubsub.api.rest import SYSTEM_PARAMETERS
 from localcloud.scheduler.jobs import Jobs
 
 PARENT = "projects/{project}/locations/{location}"

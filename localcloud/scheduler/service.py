@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from localcloud.base.asgi import ASGIApp
 from localcloud.base.clock import Clock
-from localcloud.pubsub.broker import Broker
+from localcloud.pubsub.broker.broker import Broker
 from localcloud.scheduler.jobs import Jobs
 from localcloud.scheduler.rest_api import SchedulerApi
 

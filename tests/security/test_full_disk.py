@@ -16,11 +16,11 @@ import pytest
 from localcloud.base.background import Trouble, in_words, repeat
 from localcloud.base.clock import ManualClock, SystemClock
 from localcloud.gemini.echo import EchoBackend
-from localcloud.pubsub.broker import Broker
+from localcloud.pubsub.broker.broker import Broker
+from localcloud.pubsub.broker.journal import DiskJournal
+from localcloud.pubsub.broker.messages import PublishedMessage
+from localcloud.pubsub.broker.resources import Backoff, DeadLetterPolicy, PushTarget, Subscription
 from localcloud.pubsub.errors import Unavailable
-from localcloud.pubsub.journal import DiskJournal
-from localcloud.pubsub.messages import PublishedMessage
-from localcloud.pubsub.resources import Backoff, DeadLetterPolicy, PushTarget, Subscription
 from localcloud.pubsub.service import PubSub
 from localcloud.storage.objects.contents import ContentWriter
 from tests.localcloud.bigquery.world import PROJECT, bigquery_world

@@ -10,8 +10,8 @@ import pytest
 
 from localcloud.base.clock import SystemClock
 from localcloud.eventarc.service import Eventarc
-from localcloud.pubsub.messages import PublishedMessage
-from localcloud.pubsub.resources import RetryPolicy, Subscription
+from localcloud.pubsub.broker.messages import PublishedMessage
+from localcloud.pubsub.broker.resources import RetryPolicy, Subscription
 from localcloud.pubsub.service import PubSub
 from localcloud.storage.rules.resources import DELETED, FINALIZED
 from localcloud.storage.service import Storage

@@ -15,9 +15,9 @@ from google.cloud import storage as google_storage
 from localcloud.base.clock import SystemClock
 from localcloud.base.http import HttpServer
 from localcloud.eventarc.notifications import publish_notifications
-from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.messages import Message
-from localcloud.pubsub.resources import Subscription
+from localcloud.pubsub.broker.broker import Broker
+from localcloud.pubsub.broker.messages import Message
+from localcloud.pubsub.broker.resources import Subscription
 from localcloud.storage.service import Storage
 from tests.waiting import LAST_LIMIT
 

@@ -13,7 +13,7 @@ import requests
 
 from localcloud.cloud import LocalCloud
 from localcloud.config import CloudConfig
-from localcloud.pubsub.messages import PublishedMessage
+from localcloud.pubsub.broker.messages import PublishedMessage
 from tests.paths import SAMPLE_FUNCTIONS
 from tests.waiting import LAST_LIMIT, wait_until
 

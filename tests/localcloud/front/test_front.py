@@ -34,7 +34,7 @@ from localcloud.front.callers import Callers
 from localcloud.front.front import Front
 from localcloud.functions.janitor import Janitor
 from localcloud.functions.processes import Functions
-from localcloud.pubsub.resources import Subscription
+from localcloud.pubsub.broker.resources import Subscription
 from localcloud.pubsub.service import PubSub
 from localcloud.storage.rules.errors import NotFound
 from localcloud.storage.service import Storage

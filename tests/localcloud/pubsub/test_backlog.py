@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.pubsub.backlog import Backlog, Delivery
-from localcloud.pubsub.messages import Message
-from localcloud.pubsub.resources import Backoff, Subscription
+from localcloud.pubsub.broker.backlog import Backlog, Delivery
+from localcloud.pubsub.broker.messages import Message
+from localcloud.pubsub.broker.resources import Backoff, Subscription
 
 LEASE = 10.0
 

@@ -9,16 +9,16 @@ from datetime import timedelta
 import pytest
 
 from localcloud.base.clock import ManualClock, SystemClock
-from localcloud.pubsub.broker import Broker
+from localcloud.pubsub.broker.broker import Broker
+from localcloud.pubsub.broker.filters import parse_filter
+from localcloud.pubsub.broker.messages import PublishedMessage
+from localcloud.pubsub.broker.resources import Backoff, DeadLetterPolicy, Subscription
 from localcloud.pubsub.errors import (
     AlreadyExists,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
 )
-from localcloud.pubsub.filters import parse_filter
-from localcloud.pubsub.messages import PublishedMessage
-from localcloud.pubsub.resources import Backoff, DeadLetterPolicy, Subscription
 from tests.waiting import LAST_LIMIT
 
 TOPIC = "projects/local-project/topics/orders"

@@ -21,7 +21,7 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from localcloud.base.clock import SystemClock
-from localcloud.pubsub.methods import PULL_WAIT_SECONDS
+from localcloud.pubsub.api.methods import PULL_WAIT_SECONDS
 from localcloud.pubsub.service import PubSub
 from tests.waiting import LAST_LIMIT, wait_until
 

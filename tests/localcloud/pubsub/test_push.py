@@ -10,7 +10,14 @@ from collections.abc import Sequence
 import pytest
 
 from localcloud.base.clock import ManualClock, SystemClock
-from localcloud.pubsub.delivery import (
+from localcloud.pubsub.broker.messages import Message, PublishedMessage
+from localcloud.pubsub.broker.resources import (
+    Backoff,
+    DeadLetterPolicy,
+    PushTarget,
+    Subscription,
+)
+from localcloud.pubsub.push.disturbances import (
     Delay,
     Disturbance,
     Drop,
@@ -18,13 +25,6 @@ from localcloud.pubsub.delivery import (
     LoseAcknowledgement,
     Refuse,
     Reorder,
-)
-from localcloud.pubsub.messages import Message, PublishedMessage
-from localcloud.pubsub.resources import (
-    Backoff,
-    DeadLetterPolicy,
-    PushTarget,
-    Subscription,
 )
 from localcloud.pubsub.service import PubSub
 from tests.localcloud.receiver import Received, Receiver

@@ -19,9 +19,9 @@ from google.auth.credentials import AnonymousCredentials
 from localcloud.apis.discovery import read_document
 from localcloud.base.clock import SystemClock
 from localcloud.base.http import HttpServer
-from localcloud.pubsub.rest_api import SYSTEM_PARAMETERS
+from localcloud.pubsub.api.rest import SYSTEM_PARAMETERS
+from localcloud.pubsub.api.unsupported import UNSUPPORTED_METHODS
 from localcloud.pubsub.service import PubSub
-from localcloud.pubsub.unsupported import UNSUPPORTED_METHODS
 from tests.waiting import LAST_LIMIT
 
 PROJECT = "projects/local-project"

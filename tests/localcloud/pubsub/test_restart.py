@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from localcloud.base.clock import ManualClock, SystemClock
-from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.errors import NotFound
-from localcloud.pubsub.journal import DiskJournal
-from localcloud.pubsub.messages import PublishedMessage
-from localcloud.pubsub.resources import (
+from localcloud.pubsub.broker.broker import Broker
+from localcloud.pubsub.broker.journal import DiskJournal
+from localcloud.pubsub.broker.messages import PublishedMessage
+from localcloud.pubsub.broker.resources import (
     Backoff,
     DeadLetterPolicy,
     PushTarget,
     Subscription,
 )
+from localcloud.pubsub.errors import NotFound
 from localcloud.pubsub.service import PubSub
 from tests.localcloud.receiver import Receiver
 from tests.paths import ROOT
@@ -143,8 +143,8 @@ KILLED = """
 import sys
 from pathlib import Path
 from localcloud.base.clock import SystemClock
-from localcloud.pubsub.messages import PublishedMessage
-from localcloud.pubsub.resources import Subscription
+from localcloud.pubsub.broker.messages import PublishedMessage
+from localcloud.pubsub.broker.resources import Subscription
 from localcloud.pubsub.service import PubSub
 broker = PubSub(clock=SystemClock(), project="local-project", directory=Path(sys.argv[1])).broker
 broker.create_topic("{topic}")

@@ -17,8 +17,8 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 from localcloud.apis.discovery import read_document
 from localcloud.base.clock import SystemClock
+from localcloud.pubsub.api.unsupported import KEPT_FIELDS, KEPT_PARAMETERS, UNSUPPORTED_FIELDS, UNSUPPORTED_METHODS
 from localcloud.pubsub.service import PubSub
-from localcloud.pubsub.unsupported import KEPT_FIELDS, KEPT_PARAMETERS, UNSUPPORTED_FIELDS, UNSUPPORTED_METHODS
 from tests.paths import ROOT
 
 PROJECT = "projects/local-project"

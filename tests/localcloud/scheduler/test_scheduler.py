@@ -28,8 +28,8 @@ from localcloud.base.api_errors import (
 )
 from localcloud.base.clock import ManualClock, SystemClock
 from localcloud.base.http import HttpServer
-from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.resources import Subscription
+from localcloud.pubsub.broker.broker import Broker
+from localcloud.pubsub.broker.resources import Subscription
 from localcloud.scheduler.job import RetryConfig, parse_job
 from localcloud.scheduler.service import Scheduler
 from localcloud.scheduler.shape import KEPT_FIELDS, UNSUPPORTED_FIELDS, check_path

@@ -30,10 +30,10 @@ from localcloud.faults.active import Faults
 from localcloud.front.call_log import Calls
 from localcloud.front.callers import Callers
 from localcloud.front.front import Front
-from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.messages import PublishedMessage
-from localcloud.pubsub.messages import ReceivedMessage as LocalMessage
-from localcloud.pubsub.resources import RetryPolicy, Subscription
+from localcloud.pubsub.broker.broker import Broker
+from localcloud.pubsub.broker.messages import PublishedMessage
+from localcloud.pubsub.broker.messages import ReceivedMessage as LocalMessage
+from localcloud.pubsub.broker.resources import RetryPolicy, Subscription
 from localcloud.pubsub.service import PubSub
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.service import Storage

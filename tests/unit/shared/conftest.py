@@ -14,7 +14,7 @@ from google.cloud import storage
 
 from localcloud.base.clock import ManualClock
 from localcloud.base.http import HttpServer
-from localcloud.pubsub.resources import Subscription
+from localcloud.pubsub.broker.resources import Subscription
 from localcloud.pubsub.service import PubSub
 from localcloud.storage.service import Storage
 from shared.cloud import clients

@@ -14,7 +14,7 @@ from localcloud.base.asgi import Receive, Scope, Send
 from localcloud.base.clock import SystemClock
 from localcloud.base.credentials import Credentials
 from localcloud.base.http import HttpServer
-from localcloud.pubsub.broker import Broker
+from localcloud.pubsub.broker.broker import Broker
 from localcloud.scheduler.service import Scheduler
 from shared.cloud import clients
 from shared.drops.drop import DropPath

@@ -12,11 +12,10 @@ from typing import Any
 from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
 
-from localcloud.pubsub.errors import InvalidArgument
-from localcloud.pubsub.labels import checked_labels
-from localcloud.pubsub.messages import Message, PublishedMessage, ReceivedMessage
-from localcloud.pubsub.names import check_name
-from localcloud.pubsub.resources import (
+from localcloud.pubsub.api.labels import checked_labels
+from localcloud.pubsub.api.unsupported import check_fields
+from localcloud.pubsub.broker.messages import Message, PublishedMessage, ReceivedMessage
+from localcloud.pubsub.broker.resources import (
     DAY,
     Backoff,
     DeadLetterPolicy,
@@ -24,7 +23,8 @@ from localcloud.pubsub.resources import (
     Subscription,
     Topic,
 )
-from localcloud.pubsub.unsupported import check_fields
+from localcloud.pubsub.errors import InvalidArgument
+from localcloud.pubsub.names import check_name
 
 # The classes of google-cloud-pubsub wrap these protobuf messages.
 TopicMessage: Any = types.Topic.pb()

@@ -19,9 +19,9 @@ from starlette.responses import Response
 from localcloud.apis.discovery import missing_method
 from localcloud.base.json_api import Call, JsonApi, Route, json_response
 from localcloud.base.partial_response import Selection, parse_fields, select
+from localcloud.pubsub.api.methods import Methods, Patience
+from localcloud.pubsub.api.unsupported import KEPT_PARAMETERS, method_refusal
 from localcloud.pubsub.errors import InvalidArgument, NotFound, PubSubError, Unimplemented
-from localcloud.pubsub.methods import Methods, Patience
-from localcloud.pubsub.unsupported import KEPT_PARAMETERS, method_refusal
 
 
 @dataclass(frozen=True)

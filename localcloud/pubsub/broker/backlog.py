@@ -13,8 +13,8 @@ import secrets
 from collections import deque
 from dataclasses import dataclass, field
 
-from localcloud.pubsub.messages import Message
-from localcloud.pubsub.resources import Subscription
+from localcloud.pubsub.broker.messages import Message
+from localcloud.pubsub.broker.resources import Subscription
 
 # The client libraries open their channel to an emulator without options, so it accepts responses of up to 4 MiB.
 MAXIMUM_TAKEN_BYTES = 3_500_000

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from localcloud.pubsub.messages import Message
+from localcloud.pubsub.broker.messages import Message
 
 
 @dataclass(frozen=True)

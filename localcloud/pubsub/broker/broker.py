@@ -13,13 +13,13 @@ from dataclasses import asdict, replace
 from datetime import datetime
 
 from localcloud.base.clock import Clock, monotonic
-from localcloud.pubsub.backlog import Delivery
+from localcloud.pubsub.broker.backlog import Delivery
+from localcloud.pubsub.broker.journal import Journal, NoJournal
+from localcloud.pubsub.broker.messages import Message, PublishedMessage, ReceivedMessage
+from localcloud.pubsub.broker.resources import DELETED_TOPIC, Subscription, Topic
+from localcloud.pubsub.broker.subscription_queue import SubscriptionQueue
 from localcloud.pubsub.errors import AlreadyExists, FailedPrecondition
-from localcloud.pubsub.journal import Journal, NoJournal
-from localcloud.pubsub.messages import Message, PublishedMessage, ReceivedMessage
 from localcloud.pubsub.names import missing
-from localcloud.pubsub.resources import DELETED_TOPIC, Subscription, Topic
-from localcloud.pubsub.subscription_queue import SubscriptionQueue
 
 LONGEST_WAIT_SECONDS = 3600.0
 

@@ -14,11 +14,11 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from localcloud.base.http import HOST
+from localcloud.pubsub.api.methods import PULL_WAIT_SECONDS, Methods, Patience
+from localcloud.pubsub.api.streaming import stream_messages
+from localcloud.pubsub.api.unsupported import method_refusal
+from localcloud.pubsub.api.wire import EmptyMessage
 from localcloud.pubsub.errors import InvalidAckIds, PubSubError
-from localcloud.pubsub.methods import PULL_WAIT_SECONDS, Methods, Patience
-from localcloud.pubsub.streaming import stream_messages
-from localcloud.pubsub.unsupported import method_refusal
-from localcloud.pubsub.wire import EmptyMessage
 
 # A waiting pull holds one thread, an open stream two. Idle threads cost almost nothing.
 THREADS = 256

@@ -12,10 +12,10 @@ from typing import Any
 import grpc
 from google.pubsub_v1 import types
 
+from localcloud.pubsub.api.methods import Methods
+from localcloud.pubsub.api.wire import received_to_wire
 from localcloud.pubsub.errors import InvalidArgument, PubSubError
-from localcloud.pubsub.methods import Methods
 from localcloud.pubsub.names import check_ack_ids
-from localcloud.pubsub.wire import received_to_wire
 
 BATCH = 100
 """The largest number of messages in one response."""

@@ -17,8 +17,12 @@ import urllib3
 
 from localcloud.base.background import Trouble, repeat
 from localcloud.base.clock import Clock
-from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.delivery import (
+from localcloud.pubsub.broker.broker import Broker
+from localcloud.pubsub.broker.envelopes import PushedMessage
+from localcloud.pubsub.broker.messages import ReceivedMessage
+from localcloud.pubsub.broker.resources import PushTarget, Subscription
+from localcloud.pubsub.errors import PubSubError
+from localcloud.pubsub.push.disturbances import (
     Delay,
     DeliveryFaults,
     Drop,
@@ -27,10 +31,6 @@ from localcloud.pubsub.delivery import (
     Refuse,
     Reorder,
 )
-from localcloud.pubsub.envelopes import PushedMessage
-from localcloud.pubsub.errors import PubSubError
-from localcloud.pubsub.messages import ReceivedMessage
-from localcloud.pubsub.resources import PushTarget, Subscription
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from localcloud.base.clock import rfc3339
-from localcloud.pubsub.backlog import Backlog, Delivery
-from localcloud.pubsub.filters import parse_filter
-from localcloud.pubsub.journal import Journal
-from localcloud.pubsub.messages import Message, PublishedMessage, ReceivedMessage
-from localcloud.pubsub.resources import Subscription
+from localcloud.pubsub.broker.backlog import Backlog, Delivery
+from localcloud.pubsub.broker.filters import parse_filter
+from localcloud.pubsub.broker.journal import Journal
+from localcloud.pubsub.broker.messages import Message, PublishedMessage, ReceivedMessage
+from localcloud.pubsub.broker.resources import Subscription
 
 
 class SubscriptionQueue:

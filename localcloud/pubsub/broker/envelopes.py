@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from localcloud.base.clock import rfc3339
-from localcloud.pubsub.messages import Message
+from localcloud.pubsub.broker.messages import Message
 
 # https://www.rfc-editor.org/rfc/rfc9110#section-5.1
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from localcloud.base.background import Trouble, in_words
 from localcloud.base.sqlite_file import JournalFile
+from localcloud.pubsub.broker.messages import Message
 from localcloud.pubsub.errors import Unavailable
-from localcloud.pubsub.messages import Message
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS resources (

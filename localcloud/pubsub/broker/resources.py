@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from localcloud.pubsub.envelopes import Envelope, PushedMessage, PushRequest, unwrap_message, wrap_message
+from localcloud.pubsub.broker.envelopes import Envelope, PushedMessage, PushRequest, unwrap_message, wrap_message
 
 DELETED_TOPIC = "_deleted-topic_"
 """The topic name of a subscription whose topic was deleted."""

@@ -15,17 +15,9 @@ from typing import Any
 from google.iam.v1 import iam_policy_pb2
 from google.pubsub_v1 import types
 
-from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.errors import (
-    FailedPrecondition,
-    InvalidAckIds,
-    InvalidArgument,
-)
-from localcloud.pubsub.names import check_ack_ids, check_name, check_project
-from localcloud.pubsub.policies import Policies, checked_permissions
-from localcloud.pubsub.resources import PushTarget, Subscription, Topic
-from localcloud.pubsub.unsupported import UNSUPPORTED_FIELDS, check_fields, method_refusal
-from localcloud.pubsub.wire import (
+from localcloud.pubsub.api.policies import Policies, checked_permissions
+from localcloud.pubsub.api.unsupported import UNSUPPORTED_FIELDS, check_fields, method_refusal
+from localcloud.pubsub.api.wire import (
     MAXIMUM_MESSAGES,
     MAXIMUM_REQUEST_BYTES,
     EmptyMessage,
@@ -39,6 +31,14 @@ from localcloud.pubsub.wire import (
     topic_from_wire,
     topic_to_wire,
 )
+from localcloud.pubsub.broker.broker import Broker
+from localcloud.pubsub.broker.resources import PushTarget, Subscription, Topic
+from localcloud.pubsub.errors import (
+    FailedPrecondition,
+    InvalidAckIds,
+    InvalidArgument,
+)
+from localcloud.pubsub.names import check_ack_ids, check_name, check_project
 
 PULL_WAIT_SECONDS = 10.0
 """How long a pull waits for its first message; the documentation says only that the wait is bounded."""

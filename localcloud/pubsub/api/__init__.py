@@ -1,0 +1,1 @@
+"""The gRPC and REST APIs: their methods, and what is refused."""

@@ -1,0 +1,1 @@
+"""Push delivery, and its disturbances in tests."""

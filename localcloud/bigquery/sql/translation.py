@@ -34,6 +34,7 @@ from localcloud.bigquery.sql.functions.times.intervals import rewrite_intervals
 from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.names import quote_names
+from localcloud.bigquery.sql.reading.quantified_patterns import bracket_unnested
 from localcloud.bigquery.sql.reading.types import mark_types, whole_type_of
 from localcloud.bigquery.sql.structs.alternatives import unite_alternatives
 from localcloud.bigquery.sql.structs.elements import rewrite_elements
@@ -88,8 +89,7 @@ class Translator(SQLTranslator):
     ) -> Result[str, InvalidQueryError | UnsupportedFeatureError]:
         """Return the DuckDB SQL or the error. The arguments are bqemulator's."""
         try:
-            text = read_by_formats(quote_routines(quote_names(plain_literals(bq_sql))))
-            draft = Draft(text, schema, self._parameters)
+            draft = Draft(_readable(bq_sql), schema, self._parameters)
             for take in _PASSES:
                 take(draft)
         except QueryError as error:
@@ -113,6 +113,11 @@ class Translator(SQLTranslator):
             for operand in node.iter_expressions():
                 operand.type = whole_type_of(operand)
         return tree
+
+
+def _readable(bq_sql: str) -> str:
+    """Return a statement in the form that sqlglot reads."""
+    return bracket_unnested(read_by_formats(quote_routines(quote_names(plain_literals(bq_sql)))))
 
 
 def _with_whole_decimals(duckdb_sql: str, bq_sql: str) -> str:

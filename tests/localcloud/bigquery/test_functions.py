@@ -480,6 +480,19 @@ VALUES: dict[str, dict[str, Any]] = {
         "FORMAT('%T', CAST('nan' AS FLOAT64))": 'CAST("nan" AS FLOAT64)',
         "FORMAT('%\\'d|%*d|%%', 1234567, 5, 42)": "1,234,567|   42|%",
     },
+    "geography": {
+        "ST_ASTEXT(ST_GEOGPOINT(361.0, 2))": "POINT(1 2)",
+        "ST_AZIMUTH(ST_GEOGPOINT(0, 0), ST_GEOGPOINT(-90, 0)) / ACOS(-1)": 1.5,
+        "ST_ISCLOSED(ST_GEOGPOINT(1, 2))": True,
+        "ARRAY(SELECT ST_X(part) FROM UNNEST(ST_DUMP(ST_GEOGFROMTEXT('MULTIPOINT(0 0, 1 1)'))) AS part)": [0.0, 1.0],
+        "ST_NUMPOINTS(ST_SIMPLIFY(ST_GEOGFROMTEXT('LINESTRING(0 0, 1 0.1, 2 0)'), 10))": 3,
+    },
+    "quantified_patterns": {
+        "'abc' LIKE ALL UNNEST(['a%', '%c'])": True,
+        "'abc' LIKE ALL UNNEST(['a%', 'b%'])": False,
+        "'abc' NOT LIKE ALL UNNEST(['z%', 'a%'])": False,
+        "'abc' LIKE SOME UNNEST(['z%', 'a%'])": True,
+    },
     "type_names": {
         "TYPEOF(1)": "INT64",
         "TYPEOF(NULL)": "INT64",
@@ -645,6 +658,7 @@ def test_functions_accept_aggregates(world: BigQueryWorld) -> None:
         ("CAST(DATE '2018-01-30' AS STRING FORMAT 'HH24')", "DATE does not support HH24"),
         ("CAST('2018-13-03' AS DATE FORMAT 'YYYY-MM-DD')", "at 5 with format element 'MM'"),
         ("CAST('2018' AS DATE FORMAT 'YYYY HH24')", "Format element 'HH24' is not allowed for output type DATE"),
+        ("ST_GEOGPOINT(1, 100)", "Latitude must be between -90 and 90 degrees. Actual value was 100"),
         ("GENERATE_ARRAY(1, 5, 0)", "Sequence step cannot be 0."),
         (
             "RANGE_INTERSECT(RANGE<DATE> '[2020-06-01, 2020-06-03)', RANGE<DATE> '[2020-07-01, 2021-01-01)')",

@@ -25,6 +25,8 @@ from localcloud.bigquery.sql.reading.tokens import Token, position, readable_tok
 _GENERATED = re.compile(r"(?:ml|bqemu)_\w+|_element\w*|_by_position|_without_nulls|\w+__\w+__\w+", re.IGNORECASE)
 _STREAM = re.compile(r"ml_stream_[0-9a-f]{32}", re.IGNORECASE)
 # Their functions are known to BigQuery ML alone, which rejects the other ones.
+# sqlglot does not read all calls of these.
+_NOT_CARRIED_OUT = frozenset({"EXTERNAL_OBJECT_TRANSFORM", "EXTERNAL_QUERY", "GAP_FILL"})
 _ML_NAMESPACES = frozenset({"AI", "ML"})
 _FOREIGN_VIEWS = re.compile(
     r"""duckdb_\w+|pragma_database_list|sqlite_(?:temp_)?(?:master|schema)
@@ -146,6 +148,10 @@ def _reject_functions(
             parts = parts[1:]
         name = ".".join(parts)
         upper = name.upper()
+        if upper in _NOT_CARRIED_OUT:
+            raise QueryError(
+                f"The function {upper} is not in the local BigQuery at {position(sql, called.start)}", location="query"
+            )
         if upper in FUNCTIONS or upper in TABLE_FUNCTIONS or upper in defined:
             continue
         if len(parts) > 1 and not called.chained:

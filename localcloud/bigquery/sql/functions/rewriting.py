@@ -6,7 +6,7 @@ import re
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.functions import aggregates, arrays, casts, networks, ranges, type_names
+from localcloud.bigquery.sql.functions import aggregates, arrays, casts, geography, networks, ranges, type_names
 from localcloud.bigquery.sql.functions.formats import cast_clause, printing
 from localcloud.bigquery.sql.functions.json import changes as json_changes
 from localcloud.bigquery.sql.functions.json import lax as json_lax
@@ -44,12 +44,15 @@ _MODULES = (
     time_texts,
     distances,
     type_names,
+    geography,
 )
 MACROS: tuple[str, ...] = tuple(macro for module in (decimals, *_MODULES, cast_clause) for macro in module.MACROS)
 """The DuckDB macros that the rewritten SQL calls."""
 
 _RULES: dict[type[exp.Expr], Rule] = {kind: rule for module in _MODULES for kind, rule in module.RULES.items()}
-_BY_NAME: dict[str, dict[int, str]] = arrays.BY_NAME | dates.BY_NAME | json_values.BY_NAME | ranges.BY_NAME
+_BY_NAME: dict[str, dict[int, str]] = (
+    arrays.BY_NAME | geography.BY_NAME | dates.BY_NAME | json_values.BY_NAME | ranges.BY_NAME
+)
 _BYTES = frozenset({"BLOB", "BYTES"})
 _SAFE = frozenset(re.findall(r"MACRO (_safe_\w+)", "\n".join(MACROS)))
 _MAY_CONCERN = re.compile(
@@ -85,6 +88,7 @@ def call_macros(draft: Draft) -> None:
 
 def _replacement(node: exp.Expr) -> exp.Expr | None:
     if isinstance(node, exp.Anonymous):
+        geography.reject_planar(node.name.upper())
         macro = _BY_NAME.get(node.name.upper(), {}).get(len(node.expressions))
         if macro is not None:
             return call(macro, *node.expressions)

@@ -356,10 +356,13 @@ def _search(node: exp.Expr) -> exp.Expr | None:
 def _matches(node: exp.Expr) -> exp.Expr | None:
     pattern = node.expression
     if isinstance(pattern, (exp.Any, exp.All)):
-        if not isinstance(pattern.this, exp.Unnest):
+        patterns = pattern.this.unnest()
+        if not isinstance(patterns, exp.Unnest):
             return None
-        macro = "_not_like_any" if node.args.get("negate") else "_like_any"
-        return call(macro, node.this, pattern.this.expressions[0])
+        every, negated = isinstance(pattern, exp.All), bool(node.args.get("negate"))
+        # All patterns match unless there is one that does not.
+        found = call("_like_any" if every is negated else "_not_like_any", node.this, patterns.expressions[0])
+        return exp.Not(this=found) if every else found
     if is_bytes(node.this):
         found = call("_like_of_bytes", node.this, pattern)
     elif (is_text(pattern) and "\\" in pattern.name) or not isinstance(pattern, (exp.Literal, exp.Null)):

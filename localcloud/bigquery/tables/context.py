@@ -40,7 +40,7 @@ from localcloud.bigquery.sql.functions.json import output as json_output
 from localcloud.bigquery.sql.functions.json import parsing as json_parsing
 from localcloud.bigquery.sql.functions.json.texts import JSON_MACROS
 from localcloud.bigquery.sql.functions.numbers import arithmetic, decimals, nan
-from localcloud.bigquery.sql.functions.texts import byte_patterns, byte_strings, capitals, regular_expressions
+from localcloud.bigquery.sql.functions.texts import byte_patterns, byte_strings, capitals, regular_expressions, sounds
 from localcloud.bigquery.sql.functions.times import format_reading, intervals
 from localcloud.bigquery.sql.functions.times import texts as time_texts
 from localcloud.bigquery.sql.reading.draft import Draft
@@ -324,6 +324,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
         json_lax,
         json_parsing,
         networks,
+        sounds,
         type_names,
         time_texts,
     ):

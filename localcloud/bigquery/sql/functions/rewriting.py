@@ -15,7 +15,14 @@ from localcloud.bigquery.sql.functions.json import parsing as json_parsing
 from localcloud.bigquery.sql.functions.json import values as json_values
 from localcloud.bigquery.sql.functions.nodes import Rule, call, columns_of
 from localcloud.bigquery.sql.functions.numbers import decimals, distances, mathematics, operators
-from localcloud.bigquery.sql.functions.texts import byte_patterns, byte_strings, capitals, parts, regular_expressions
+from localcloud.bigquery.sql.functions.texts import (
+    byte_patterns,
+    byte_strings,
+    capitals,
+    parts,
+    regular_expressions,
+    sounds,
+)
 from localcloud.bigquery.sql.functions.times import dates, zones
 from localcloud.bigquery.sql.functions.times import texts as time_texts
 from localcloud.bigquery.sql.reading.draft import Draft
@@ -45,6 +52,7 @@ _MODULES = (
     distances,
     type_names,
     geography,
+    sounds,
 )
 MACROS: tuple[str, ...] = tuple(macro for module in (decimals, *_MODULES, cast_clause) for macro in module.MACROS)
 """The DuckDB macros that the rewritten SQL calls."""

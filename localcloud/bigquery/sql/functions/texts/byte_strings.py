@@ -61,25 +61,6 @@ def instr(value: AnyStr, found: AnyStr, position: int, occurrence: int) -> int:
     return place + 1
 
 
-_SOUNDS = str.maketrans("bfpvcgjkqsxzdtlmnr", "111122222222334556")
-
-
-def soundex(text: str) -> str:
-    """Return the first letter of a text and three digits for the sounds of the following consonants."""
-    letters = re.sub(r"[^A-Za-z]", "", text)
-    if not letters:
-        return ""
-    codes, last = [], ""
-    for code in letters.lower().translate(_SOUNDS):
-        if code.isdigit() and code != last:
-            codes.append(code)
-            last = code
-            if len(codes) == 4:
-                break
-    following = codes[1:] if letters[0].lower().translate(_SOUNDS).isdigit() else codes
-    return f"{letters[0]}{''.join(following)}000"[:4]
-
-
 def edit_distance(one: str, other: str, most: int) -> int:
     """Return how many characters are inserted, deleted or replaced to make one text of another, but no more than ``most``."""
     if most < 0:
@@ -167,7 +148,7 @@ _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], tuple[str, ...], str]] = {
 DECODE_OR_NULL = "bqemu_decoded_or_null"
 """The function in DuckDB that returns the text of BYTES, or NULL."""
 
-_INSTR, _SOUNDEX, _DISTANCE, _DECODE = "bqemu_instr_of_text", "bqemu_sound", "bqemu_edit_distance", "bqemu_decoded"
+_INSTR, _DISTANCE, _DECODE = "bqemu_instr_of_text", "bqemu_edit_distance", "bqemu_decoded"
 MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO _like(x, pattern) AS x LIKE pattern ESCAPE '\\'",
     # The result is NULL if a pattern is NULL and no other one decides.
@@ -177,7 +158,6 @@ MACROS: tuple[str, ...] = (
         "WHEN list_count(patterns) < len(patterns) THEN NULL ELSE FALSE END"
         for name, value in (("_like_any", "x"), ("_not_like_any", "x NOT"))
     ),
-    f"CREATE OR REPLACE MACRO _soundex(x) AS {_SOUNDEX}(x)",
     # DuckDB's function counts bytes.
     "CREATE OR REPLACE MACRO _edit_distance(x, y) AS CASE WHEN strlen(x) = length(x) AND strlen(y) = length(y) "
     f"THEN levenshtein(x, y) ELSE {_DISTANCE}(x, y, 9223372036854775807) END",
@@ -212,7 +192,6 @@ WORDS = (
     "ASCII",
     "BIT_COUNT",
     "EDIT_DISTANCE",
-    "SOUNDEX",
     "SAFE_CONVERT_BYTES_TO_STRING",
 )
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
@@ -226,7 +205,6 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
     functions: tuple[tuple[str, Callable[..., Any], Any, str], ...] = (
         (_INSTR, instr, ["VARCHAR", "VARCHAR", "BIGINT", "BIGINT"], "BIGINT"),
         (_DISTANCE, edit_distance, ["VARCHAR", "VARCHAR", "BIGINT"], "BIGINT"),
-        (_SOUNDEX, soundex, ["VARCHAR"], "VARCHAR"),
         (_DECODE, lambda value: value.decode(errors="replace"), ["BLOB"], "VARCHAR"),
     )
     for name, function, parameters, result in functions:
@@ -382,7 +360,6 @@ def _distance(node: exp.Expr) -> exp.Expr | None:
 RULES: dict[type[exp.Expr], Rule] = {
     exp.Levenshtein: _distance,
     exp.SafeConvertBytesToString: lambda node: call("_decoded", node.this),
-    exp.Soundex: lambda node: call("_soundex", node.this),
     exp.Reverse: of_either("reverse"),
     exp.Lower: _of_bytes("lower"),
     exp.Trim: _trim,

@@ -12,8 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+from duckdb.func import PythonUDFType
 from sqlglot import exp
 
+from localcloud.bigquery.sql.errors.function_errors import raising
 from localcloud.bigquery.sql.functions.nodes import Rule, call
 from localcloud.bigquery.sql.functions.texts.byte_strings import of_either
 
@@ -36,26 +39,38 @@ WORDS = ("INITCAP", "UPPER", "NORMALIZE", "NORMALIZE_AND_CASEFOLD")
 def register(connection: duckdb.DuckDBPyConnection) -> None:
     """Register the Python function that the macros call."""
     texts: Any = ["VARCHAR", "VARCHAR"]
-    connection.create_function(_INITCAP, capitalized, texts, "VARCHAR")
+    connection.create_function(_INITCAP, raising(_all_capitalized, 2), texts, "VARCHAR", type=PythonUDFType.ARROW)
 
 
 _DELIMITERS = '[](){}/|\\<>!?@"^#$&~_,.:;*%+-'
 
 
+def _all_capitalized(texts: Any, delimiters: Any) -> pa.Array:
+    values, separators = texts.to_pylist(), delimiters.to_pylist()
+    if len(set(separators)) == 1 and not any("\0" in value for value in values):
+        # One text is faster; the character 0 is between the values.
+        joined = capitalized("\0".join(values), f"{separators[0]}\0")
+        return pa.array(joined.split("\0"), pa.string())
+    return pa.array(map(capitalized, values, separators), pa.string())
+
+
 def capitalized(text: str, delimiters: str) -> str:
     """Return a text with capitals at the starts of its words, which are between delimiters."""
-    return _word(delimiters).sub(lambda match: _capital(match[1]) + match[2].lower(), text)
+    return _start(delimiters).sub(_capital, text.lower())
 
 
 @lru_cache(maxsize=64)
-def _word(delimiters: str) -> re.Pattern[str]:
-    inner = f"[^{re.escape(delimiters)}]" if delimiters else "."
-    return re.compile(f"({inner})({inner}*)", re.DOTALL)
+def _start(delimiters: str) -> re.Pattern[str]:
+    """Return the regular expression of the first characters of words."""
+    if not delimiters:
+        return re.compile(r"\A.", re.DOTALL)
+    between = f"[{re.escape(delimiters)}]"
+    return re.compile(rf"(?:\A|(?<={between}))(?!{between}).", re.DOTALL)
 
 
-def _capital(character: str) -> str:
-    capital = character.upper()
-    return capital if len(capital) == 1 else character
+def _capital(match: re.Match[str]) -> str:
+    capital = match[0].upper()
+    return capital if len(capital) == 1 else match[0]
 
 
 def _initcap(node: exp.Expr) -> exp.Expr | None:

@@ -26,7 +26,7 @@ TOPIC = f"{PROJECT}/topics/orders"
 SUBSCRIPTION = f"{PROJECT}/subscriptions/all"
 
 SOURCES = "".join(
-    path.read_text() for path in (ROOT / "localcloud/pubsub").glob("*.py") if path.name != "unsupported.py"
+    path.read_text() for path in (ROOT / "localcloud/pubsub").rglob("*.py") if path.name != "unsupported.py"
 )
 VALUES = {
     "ingestion_data_source_settings": {"aws_kinesis": {"stream_arn": "a"}},

@@ -62,6 +62,7 @@ class StatementChecks:
             NotFound: A dataset or a table does not exist by this name.
         """
         statement = read_statement(sql, project=self._project)
+        _check_dataset(statement)
         self._check_names(statement)
         if statement.tree is not None:
             reject_mixed_operators(statement.tree)
@@ -190,6 +191,18 @@ def _copied_table(statement: Statement, project: str) -> TableName | None:
     clone = statement.tree.find(exp.Clone) if isinstance(statement.tree, exp.Create) else None
     source = None if clone is None else clone.this
     return TableName(source.catalog or project, source.db, source.name) if isinstance(source, exp.Table) else None
+
+
+def _check_dataset(statement: Statement) -> None:
+    """Raise ``QueryError`` if a permanent table or view is created without a dataset, which the engine would do."""
+    create = statement.tree
+    if not isinstance(create, exp.Create) or statement.is_temporary or create.args.get("kind") not in ("TABLE", "VIEW"):
+        return
+    table = create.this.this if isinstance(create.this, exp.Schema) else create.this
+    if isinstance(table, exp.Table) and not table.db:
+        raise QueryError(
+            f'Table "{table.name}" must be qualified with a dataset (e.g. dataset.table).', location="query"
+        )
 
 
 def _check_where(statement: Statement) -> None:

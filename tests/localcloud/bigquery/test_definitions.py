@@ -144,6 +144,8 @@ def test_keys_are_kept_renamed_and_dropped(world: BigQueryWorld, source: str) ->
         ("BEGIN CREATE TABLE {d}.t AS SELECT [1, NULL] AS a; END", "Array cannot have a null element; error in writing"),
         ("CREATE TABLE {d}.t (a ARRAY<STRING(2)>)", "The maximum length of a, which is in an array, is not supported"),
         ("CREATE TABLE {d}.titles (a INT64)", "Already Exists: Table local-project:{d}.titles"),
+        ("CREATE TABLE t (a INT64)", 'Table "t" must be qualified with a dataset'),
+        ("BEGIN CREATE TABLE t AS SELECT 1 AS a; END", 'Table "t" must be qualified with a dataset'),
         ("CREATE TABLE {d}_no.t (a INT64)", "Not found: Dataset local-project:{d}_no was not found in location US"),
         ("DROP VIEW {d}.t", "Not found: Table local-project:{d}.t was not found in location US"),
         ("CREATE OR REPLACE VIEW {d}.source AS SELECT 1 AS a", "operation because it is currently a TABLE"),

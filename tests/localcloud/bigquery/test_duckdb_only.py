@@ -128,7 +128,7 @@ def test_a_system_table_of_duckdb_must_be_qualified(world: BigQueryWorld, name: 
 
 
 def test_a_variable_of_the_program_is_not_a_table(world: BigQueryWorld) -> None:
-    with pytest.raises(exceptions.NotFound, match='Table "sql" must be qualified with a dataset'):
+    with pytest.raises(exceptions.BadRequest, match='Table "sql" must be qualified with a dataset'):
         world.rows("SELECT * FROM sql")
 
 

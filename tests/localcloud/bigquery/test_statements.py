@@ -173,7 +173,7 @@ def test_a_script_returns_the_rows_of_its_last_statement(world: BigQueryWorld, d
     assert job.statement_type == "SCRIPT"
     assert [tuple(row) for row in job.result()] == [(4,)]
     assert world.client().get_table(f"{dataset}.kept").schema[0].field_type == "INTEGER"
-    with pytest.raises(exceptions.NotFound):
+    with pytest.raises(exceptions.BadRequest, match='Table "high" must be qualified'):
         world.rows("SELECT * FROM high")
 
 
@@ -220,7 +220,7 @@ def test_set_operations_and_ctes_have_the_type_select(world: BigQueryWorld, data
         ("SELEC 1", exceptions.BadRequest, "Syntax error"),
         ("SELECT 'open", exceptions.BadRequest, "Syntax error: Unclosed string literal"),
         ("SELECT * FROM {d}.missing", exceptions.NotFound, r"Not found: Table local-project:\S+.missing was not found"),
-        ("SELECT * FROM unqualified", exceptions.NotFound, "must be qualified with a dataset"),
+        ("SELECT * FROM unqualified", exceptions.BadRequest, "must be qualified with a dataset"),
         ("SELECT 1 / 0", exceptions.BadRequest, "division by zero"),
         ("DROP TABLE {d}.missing", exceptions.NotFound, "Not found"),
         ("INSERT INTO {d}.missing (x) VALUES (1)", exceptions.NotFound, "Not found: Table"),

@@ -82,8 +82,9 @@ class CatalogViews:
         """Create a temporary table with the rows of a view, and return its name."""
         if not scope and view not in OF_PROJECTS:
             if default_dataset is None:
+                name = view if view.startswith("__") else f"INFORMATION_SCHEMA.{view}"
                 raise QueryError(
-                    f'Table "{view}" must be qualified with a dataset (e.g. dataset.table).', location="query"
+                    f'Table "{name}" must be qualified with a dataset (e.g. dataset.table).', location="query"
                 )
             scope = tuple(default_dataset.rsplit(".", 1))
         name = "_".join(("_view", view.strip("_").lower(), *scope)).replace("-", "_")

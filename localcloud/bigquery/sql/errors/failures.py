@@ -139,9 +139,13 @@ def _from_duckdb(text: str, *, sql: str, duckdb_sql: str | None, location: str) 
         if separator:
             return NotFound(f"Not found: Dataset {project}:{dataset} was not found in location {location}")
     if match := _MISSING_TABLE.search(text):
-        return NotFound(
-            f"Not found: Table {_full_name(match['table'], duckdb_sql)} was not found in location {location}"
-        )
+        name = _full_name(match["table"], duckdb_sql)
+        if name is None:
+            table = match["table"].rpartition(".")[2].strip('"')
+            return QueryError(
+                f'Table "{table}" must be qualified with a dataset (e.g. dataset.table).', location="query"
+            )
+        return NotFound(f"Not found: Table {name} was not found in location {location}")
     if match := _MISSING_COLUMN.search(text):
         name = match["name"] or match["of"] or match["alias"]
         return QueryError(f"Unrecognized name: {name}{_place(name, sql)}", location="query")
@@ -168,13 +172,14 @@ def _with_place(message: str, sql: str) -> str:
     return f"{message} at {position(sql, found.start())}" if found else message
 
 
-def _full_name(table: str, duckdb_sql: str | None) -> str:
+def _full_name(table: str, duckdb_sql: str | None) -> str | None:
+    """Return the full name of a table of a statement, or None if it has no dataset."""
     table = table.rpartition(".")[2].strip('"')
     for match in _NAMED_TABLE.finditer(duckdb_sql or ""):
         if match["table"].lower() == table.lower():
             project, _, dataset = match["schema"].partition("__")
             return f"{project}:{dataset}.{match['table']}"
-    return f'"{table}" must be qualified with a dataset (e.g. dataset.table)'
+    return None
 
 
 def _place(name: str, sql: str) -> str:

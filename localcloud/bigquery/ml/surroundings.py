@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from sqlglot import exp
 
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.calls import Span
 from localcloud.bigquery.sql.checks.ambiguity import reject_ambiguous
 from localcloud.bigquery.sql.reading.sources import name_of, visible_sources
@@ -17,7 +18,7 @@ _DATASET, _TABLE = "_ml", "call"
 
 
 def reject_ambiguous_columns(sql: str, call: Span, columns: Sequence[str]) -> None:
-    """Raise ``QueryError`` if a statement names a column that a call returns twice.
+    """Raise ``QueryError`` if a statement names a column that a call returns twice, or a whole row with both.
 
     Args:
         sql: The statement.
@@ -26,8 +27,18 @@ def reject_ambiguous_columns(sql: str, call: Span, columns: Sequence[str]) -> No
     """
     statement = _with_table(sql, call)
     tree = parsed(statement)
-    if tree is not None:
-        reject_ambiguous(statement, tree, lambda table: columns if _is_place(table) else ())
+    if tree is None:
+        return
+    reject_ambiguous(statement, tree, lambda table: columns if _is_place(table) else ())
+    aliases = {table.alias.lower() for table in tree.find_all(exp.Table) if _is_place(table) and table.alias}
+    for column in tree.find_all(exp.Column):
+        if not column.table and column.name.lower() in aliases:
+            raise QueryError(
+                f"The row {column.name}, which has two columns of the same name, is not supported as a value by the local "
+                "BigQuery; name its columns",
+                reason="notImplemented",
+                location="query",
+            )
 
 
 def is_correlated(sql: str, call: Span, name: str, columns_of: Callable[[exp.Expr], Iterable[str]]) -> bool:

@@ -48,6 +48,7 @@ from localcloud.bigquery.sql.reading.statement import (
 )
 from localcloud.bigquery.sql.tables.information_schema import with_datasets
 from localcloud.bigquery.sql.translation import Translator
+from localcloud.bigquery.sql.values.fields import with_fields
 from localcloud.bigquery.sql.values.parameters import rest_parameters
 from localcloud.bigquery.sql.values.system_variables import replace_system_variables
 from localcloud.bigquery.sql.values.unnested import with_unnested_types
@@ -193,7 +194,7 @@ class Statements(Session):
         sql = self._views.replaced(sql, self.default_dataset)
         sql = with_datasets(sql, self.project, self.default_dataset, self.location, self._datasets_in, SCHEMA_VIEWS)
         sql = self.parameters.named_in(replace_system_variables(sql, self.system.literals()))
-        sql = self.qualify(with_unnested_types(sql, self.parameters.values))
+        sql = self.qualify(with_fields(with_unnested_types(sql, self.parameters.values), self.parameters.values))
         self.checks.check(sql)
         if not self.dry_run:
             self._refresh(sql, self.project)

@@ -73,6 +73,8 @@ _TYPED = (exp.Avg, exp.Div)
 # What sqlglot and bqemulator write for NUMERIC and BIGNUMERIC without parameters, outside texts and quoted names.
 _DECIMALS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\bDECIMAL\b(?:\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)|(?!\s*\())""")
 _WHOLE_DECIMALS = {(None, None): "DECIMAL(38, 9)", ("18", "3"): "DECIMAL(38, 9)", ("38", "5"): "DECIMAL(38, 18)"}
+# A field of a call or a parameter.
+_FIELD = re.compile(r"\)\.|\$\w+\.")
 _PARAMETERS = re.compile(r"(?:DECIMAL|NUMERIC)\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", re.IGNORECASE)
 
 
@@ -98,7 +100,7 @@ class Translator(SQLTranslator):
         if not isinstance(translated, Ok):
             return translated
         duckdb_sql = _with_whole_decimals(translated.value, bq_sql)
-        return Ok(_with_names_of_fields(duckdb_sql) if ")." in duckdb_sql else duckdb_sql)
+        return Ok(_with_names_of_fields(duckdb_sql) if _FIELD.search(duckdb_sql) is not None else duckdb_sql)
 
     @staticmethod
     def _annotate_tree(tree: exp.Expression, schema: dict[str, Any]) -> exp.Expression:
@@ -139,7 +141,7 @@ def _with_whole_decimals(duckdb_sql: str, bq_sql: str) -> str:
 
 
 def _with_names_of_fields(duckdb_sql: str) -> str:
-    """Return the SQL with the name ``y`` for columns such as ``f(x).y``, as in GoogleSQL. DuckDB uses their text as name.
+    """Return the SQL with the name ``y`` for columns such as ``f(x).y`` and ``@x.y``. DuckDB uses their text as name.
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#implicit_aliases
     """

@@ -167,6 +167,10 @@ def test_a_variable_is_replaced_unless_a_column_has_its_name(sql: str, expected:
         ("DECLARE a, B INT64; SET (a, b) = (SELECT AS STRUCT 1, 2); SELECT A, b", [(1, 2)]),
         ("DECLARE a, b INT64; SET (a, b) = (1, 2); SELECT a, b", [(1, 2)]),
         ("DECLARE f FLOAT64 DEFAULT 5; SELECT f / 2", [(2.5,)]),
+        ("DECLARE s STRUCT<a INT64, b STRING> DEFAULT (1, 'x'); SELECT b, a FROM (SELECT s.a, s.b)", [("x", 1)]),
+        ("DECLARE s STRUCT<a INT64, b STRING> DEFAULT (1, 'x'); SELECT b FROM (SELECT s.* EXCEPT (a))", [("x",)]),
+        ("CREATE TEMP TABLE t (a INT64, b ARRAY<INT64>); FOR r IN (SELECT 1 AS a, [2] AS b) DO INSERT t SELECT r.*; END FOR; "
+         "SELECT b, a FROM t", [([2], 1)]),
         ("DECLARE n NUMERIC; CREATE TEMP TABLE t AS SELECT n * 2 AS x; INSERT t VALUES (1.25); SELECT MAX(x) FROM t",
          [(Decimal("1.25"),)]),
         ("DECLARE d DATE DEFAULT '2026-01-31'; DECLARE n INT64 DEFAULT 1; SELECT d + n, n + d, d - n * 2",

@@ -160,7 +160,8 @@ def _coerce_rows(insert: exp.Insert, table: TableMeta, statements: Statements) -
         aliases = [exp.to_identifier(f"_column_{number}") for number in range(len(fit))]
         coerced = [each(exp.column(alias)) for each, alias in zip(fit, aliases, strict=True)]
         # The first query of a set operation names the columns, which may have no names, or equal ones.
-        header = exp.select(*(exp.alias_(exp.Null(), alias) for alias in aliases)).where(exp.false())
+        nothing = exp.Unnest(expressions=[exp.Array(expressions=[exp.Null()])])
+        header = exp.select(*(exp.alias_(exp.Null(), alias) for alias in aliases)).from_(nothing).where(exp.false())
         named = exp.union(header, rows.copy().subquery(), distinct=False)
         insert.set("expression", exp.select(*coerced).from_(named.subquery("_rows")))
     return True

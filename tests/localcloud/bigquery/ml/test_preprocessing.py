@@ -106,5 +106,5 @@ def test_buckets_hold_as_many_rows_each(world: BigQueryWorld) -> None:
 )
 def test_an_argument_that_is_not_valid_is_rejected(world: BigQueryWorld, call: str, message: str) -> None:
     with pytest.raises(exceptions.BadRequest) as raised:
-        world.rows(f"SELECT {call}")
+        world.rows(f"SELECT {call} FROM UNNEST([1])")
     assert message in str(raised.value)

@@ -53,6 +53,8 @@ def world() -> Iterator[MlWorld]:
          "SELECT f(1), f(CAST(f(2) AS INT64))", [(1.5, 3.5)]),
         ("CREATE VIEW d.passing AS SELECT * FROM d.predicted; DROP VIEW d.passing; DROP VIEW IF EXISTS d.passing; SELECT 1",
          [(1,)]),
+        ("FOR r IN (SELECT 2.5 AS x) DO SELECT y FROM ML.PREDICT(MODEL d.m, (SELECT r.x)); END FOR", [(2.5,)]),
+        ("FOR r IN (SELECT 2.5 AS x, 1 AS z) DO SELECT y, z FROM ML.PREDICT(MODEL d.m, (SELECT r.*)); END FOR", [(2.5, 1)]),
         ("SELECT IS_NAN(y), y > 0 FROM ML.PREDICT(MODEL d.m, (SELECT CAST(x AS FLOAT64) AS x FROM UNNEST(['1', 'nan']) AS x)) "
          "ORDER BY y", [(True, False), (False, True)]),
         ("FROM d.t |> WHERE id < 3 |> CALL ML.PREDICT(MODEL d.m) AS p |> AGGREGATE SUM(y) AS s", [(3.0,)]),
@@ -67,6 +69,7 @@ def test_a_prediction_is_a_relation_of_its_statement(world: MlWorld, sql: str, r
     [
         ("SELECT ML.PREDICT(MODEL d.m, TABLE d.t)", "ML.PREDICT can only be called in a FROM clause at [1:8]"),
         ("SELECT y FROM ML.PREDICT(MODEL d.m, (SELECT x, 1 AS Y FROM d.t))", "Column name y is ambiguous at [1:8]"),
+        ("SELECT TO_JSON(p) FROM ML.PREDICT(MODEL d.m, (SELECT x, 1 AS y FROM d.t)) AS p", "The row p, which has two"),
         ("SELECT (SELECT y FROM ML.PREDICT(MODEL d.m, (SELECT t.x))) FROM d.t",
          "Correlated arguments of ML.PREDICT are not supported by the local BigQuery: t is outside of the argument"),
         ("SELECT d.score(x) FROM d.t", "by the local BigQuery: x is outside of the argument"),

@@ -17,10 +17,10 @@ from typing import Any
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.catalog import Model
-from localcloud.bigquery.ml.model_errors import InvalidModel
-from localcloud.bigquery.ml.signature import Feature, Signature
-from localcloud.bigquery.ml.statements import ModelReference
+from localcloud.bigquery.ml.models.catalog import Model
+from localcloud.bigquery.ml.models.errors import InvalidModel
+from localcloud.bigquery.ml.models.signature import Feature, Signature
+from localcloud.bigquery.ml.models.statements import ModelReference
 from localcloud.bigquery.ml.workers.pool import ModelWorkers
 from modeldrop.check import Checked, check
 from shared.drops.formats.model_facts import ModelFacts

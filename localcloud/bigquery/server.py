@@ -41,12 +41,12 @@ from localcloud.bigquery.running.service import JobService
 from localcloud.bigquery.sql.reading.depth import allow_depth
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.context import close_context, engine_of, open_context
-from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.bigquery.tables.results import AnonymousTables
 from localcloud.bigquery.tables.sessions import Sessions
 from localcloud.bigquery.tables.sizes import Sizes
 from localcloud.bigquery.tables.transactions import drop_abandoned_copies
+from localcloud.bigquery.tables.writing.destinations import Destinations
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.models import MODELS, Model
 from localcloud.storage.objects.store import ObjectStore

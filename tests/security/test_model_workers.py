@@ -19,8 +19,8 @@ from google.api_core.exceptions import GoogleAPICallError
 from onnx import TensorProto, helper
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.catalog import Model
-from localcloud.bigquery.ml.statements import ModelReference
+from localcloud.bigquery.ml.models.catalog import Model
+from localcloud.bigquery.ml.models.statements import ModelReference
 from localcloud.bigquery.ml.workers.pool import Limits, ModelWorkers
 from tests.localcloud.bigquery.ml.world import MlWorld, ml_world
 from tests.paths import ROOT

@@ -9,7 +9,7 @@ import pytest
 from google.api_core.exceptions import BadRequest
 from google.cloud import bigquery
 
-from localcloud.bigquery.ml.importing import ImportOptions, fetch
+from localcloud.bigquery.ml.models.importing import ImportOptions, fetch
 from tests.localcloud.bigquery.ml.world import BUCKET, MlWorld, ml_world
 
 LONG = "x" * 300

@@ -11,15 +11,15 @@ from localcloud.bigquery.base.connections import Connections, check_location, co
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column, Session
 from localcloud.bigquery.ml.calls import Argument, Call, Span, find_common_tables
-from localcloud.bigquery.ml.catalog import Model, ModelCatalog
+from localcloud.bigquery.ml.features.vectors import SEARCH
 from localcloud.bigquery.ml.generating.embeddings import EMBEDDING_FUNCTIONS
 from localcloud.bigquery.ml.generating.generated import TABLE_FUNCTIONS
 from localcloud.bigquery.ml.generating.generation import DEFAULT_ENDPOINT
-from localcloud.bigquery.ml.prediction import PREDICT_OPTIONS, quoted
-from localcloud.bigquery.ml.remote import check_endpoint, model_name
-from localcloud.bigquery.ml.statements import Expression, OptionValue, parse_value, resolve_model
+from localcloud.bigquery.ml.models.catalog import Model, ModelCatalog
+from localcloud.bigquery.ml.models.remote import check_endpoint, model_name
+from localcloud.bigquery.ml.models.statements import Expression, OptionValue, parse_value, resolve_model
+from localcloud.bigquery.ml.predicting.prediction import PREDICT_OPTIONS, quoted
 from localcloud.bigquery.ml.surroundings import is_correlated
-from localcloud.bigquery.ml.vectors import SEARCH
 from localcloud.bigquery.sql.reading.tokens import Cursor, position, syntax_error
 from localcloud.gemini.models import ModelTable
 

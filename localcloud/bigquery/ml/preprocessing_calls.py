@@ -10,9 +10,9 @@ import duckdb
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.arguments import CallArguments, take_struct_fields
 from localcloud.bigquery.ml.calls import Argument, Call, Span
-from localcloud.bigquery.ml.functions import Functions
-from localcloud.bigquery.ml.preprocessing import ANALYTIC, SCALAR, Preprocessing, crossed, expanded
-from localcloud.bigquery.ml.statements import OptionValue, parse_value
+from localcloud.bigquery.ml.features.preprocessing import ANALYTIC, SCALAR, Preprocessing, crossed, expanded
+from localcloud.bigquery.ml.models.statements import OptionValue, parse_value
+from localcloud.bigquery.ml.predicting.functions import Functions
 from localcloud.bigquery.sql.reading.tokens import Cursor
 
 _OF_STRUCTS = {"ML.FEATURE_CROSS": crossed, "ML.POLYNOMIAL_EXPAND": expanded}

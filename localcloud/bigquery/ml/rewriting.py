@@ -18,8 +18,16 @@ from localcloud.bigquery.ml.calls import (
     check_place,
     find_calls,
 )
-from localcloud.bigquery.ml.catalog import ModelCatalog
-from localcloud.bigquery.ml.functions import Functions
+from localcloud.bigquery.ml.features.images import DECODE_AND_RESIZE, IMAGE_FUNCTIONS, ImageFunction
+from localcloud.bigquery.ml.features.vectors import (
+    DEFAULT_TYPE,
+    DISTANCE,
+    DISTANCE_FUNCTION,
+    DISTANCE_PARAMETERS,
+    SEARCH,
+    distances,
+    prepare_search,
+)
 from localcloud.bigquery.ml.generating.embedding_calls import EMBEDDING_CALLS, prepare_call
 from localcloud.bigquery.ml.generating.embeddings import EMBEDDING_FUNCTIONS, prepare_embedding
 from localcloud.bigquery.ml.generating.generated import (
@@ -36,26 +44,18 @@ from localcloud.bigquery.ml.generating.managed import (
     check_arguments,
     managed_request,
 )
-from localcloud.bigquery.ml.images import DECODE_AND_RESIZE, IMAGE_FUNCTIONS, ImageFunction
+from localcloud.bigquery.ml.models.catalog import ModelCatalog
 from localcloud.bigquery.ml.objects.references import mentions_data, object_table_replacements, reject_ref
 from localcloud.bigquery.ml.objects.tables import ObjectTables
-from localcloud.bigquery.ml.prediction import (
+from localcloud.bigquery.ml.predicting.functions import Functions
+from localcloud.bigquery.ml.predicting.prediction import (
     Prediction,
     prepare_prediction,
     string_literal,
 )
+from localcloud.bigquery.ml.predicting.streaming import open_stream, source_query
 from localcloud.bigquery.ml.preprocessing_calls import PREPROCESSING, PreprocessingCalls, whole_span
-from localcloud.bigquery.ml.streaming import open_stream, source_query
 from localcloud.bigquery.ml.surroundings import reject_ambiguous_columns
-from localcloud.bigquery.ml.vectors import (
-    DEFAULT_TYPE,
-    DISTANCE,
-    DISTANCE_FUNCTION,
-    DISTANCE_PARAMETERS,
-    SEARCH,
-    distances,
-    prepare_search,
-)
 from localcloud.bigquery.sql.reading.tokens import (
     Cursor,
     without_comments,

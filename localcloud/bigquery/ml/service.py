@@ -14,28 +14,18 @@ from localcloud.base.clock import Clock, rfc3339
 from localcloud.bigquery.base.connections import Connections, check_location, connection_name
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Session
-from localcloud.bigquery.ml.catalog import (
+from localcloud.bigquery.ml.models.catalog import (
     Model,
     ModelCatalog,
     already_exists,
     milliseconds,
 )
-from localcloud.bigquery.ml.changes import apply_options
-from localcloud.bigquery.ml.exporting import export
-from localcloud.bigquery.ml.functions import Functions
-from localcloud.bigquery.ml.importing import ImportOptions, fetch, import_options
-from localcloud.bigquery.ml.model_errors import InvalidModel
-from localcloud.bigquery.ml.objects.statements import (
-    CreateObjectTable,
-    DropExternalTable,
-    ObjectTableStatement,
-    parse_object_table,
-)
-from localcloud.bigquery.ml.objects.tables import ObjectTables, table_exists
-from localcloud.bigquery.ml.online import predict_instances
-from localcloud.bigquery.ml.remote import remote_model_info
-from localcloud.bigquery.ml.rewriting import Rewriter, may_call_functions
-from localcloud.bigquery.ml.statements import (
+from localcloud.bigquery.ml.models.changes import apply_options
+from localcloud.bigquery.ml.models.errors import InvalidModel
+from localcloud.bigquery.ml.models.exporting import export
+from localcloud.bigquery.ml.models.importing import ImportOptions, fetch, import_options
+from localcloud.bigquery.ml.models.remote import remote_model_info
+from localcloud.bigquery.ml.models.statements import (
     AlterModel,
     CreateMode,
     CreateModel,
@@ -47,6 +37,16 @@ from localcloud.bigquery.ml.statements import (
     OptionValue,
     parse_statement,
 )
+from localcloud.bigquery.ml.objects.statements import (
+    CreateObjectTable,
+    DropExternalTable,
+    ObjectTableStatement,
+    parse_object_table,
+)
+from localcloud.bigquery.ml.objects.tables import ObjectTables, table_exists
+from localcloud.bigquery.ml.predicting.functions import Functions
+from localcloud.bigquery.ml.predicting.online import predict_instances
+from localcloud.bigquery.ml.rewriting import Rewriter, may_call_functions
 from localcloud.bigquery.ml.workers.pool import ModelWorkers
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.gemini.backends import ModelBackend

@@ -24,7 +24,7 @@ from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.statement import TableName, mentioned_names, possible_tables, read_statement
 from localcloud.bigquery.sql.reading.tokens import bracket_pairs, position, tokens
 from localcloud.bigquery.sql.values.variables import ColumnsOf, replace_variables
-from localcloud.bigquery.tables.routines import is_inlined, is_table_argument
+from localcloud.bigquery.tables.routines.macros import is_inlined, is_table_argument
 
 # The statements that define the view or table that is their child.
 _DEFINITIONS = (exp.Create, exp.Drop, exp.Alter, exp.TruncateTable)

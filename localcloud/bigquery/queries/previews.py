@@ -23,8 +23,8 @@ from localcloud.bigquery.sql.reading.statement import (
     TableName,
     read_statement,
 )
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.dispositions import Disposition
+from localcloud.bigquery.tables.writing.destinations import Destinations
+from localcloud.bigquery.tables.writing.dispositions import Disposition
 
 
 class Previews:

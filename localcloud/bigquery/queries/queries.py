@@ -10,8 +10,8 @@ from localcloud.bigquery.base.call_statistics import CallStatistics, statistics_
 from localcloud.bigquery.base.errors import NotFound
 from localcloud.bigquery.job.jobs import Job
 from localcloud.bigquery.ml.calls import parseable_calls
+from localcloud.bigquery.ml.models.statements import ModelReference
 from localcloud.bigquery.ml.service import MachineLearning
-from localcloud.bigquery.ml.statements import ModelReference
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.queries.catalog_views.views import Jobs
 from localcloud.bigquery.queries.files.external_definitions import check_definition
@@ -31,9 +31,9 @@ from localcloud.bigquery.sql.reading.piped_calls import without_piped_calls
 from localcloud.bigquery.sql.reading.routine_options import without_routine_options
 from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import without_tail
-from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.results import AnonymousTables
 from localcloud.bigquery.tables.sessions import Sessions, dataset_of_session
+from localcloud.bigquery.tables.writing.destinations import Destinations
 
 # The type of a parameter of a function: https://cloud.google.com/bigquery/docs/user-defined-functions#templated-sql-udf-parameters
 _ANY_TYPE = re.compile(r"([(,]\s*(?:\w+|`\w+`))\s+ANY\s+TYPE\b", re.IGNORECASE)

@@ -15,9 +15,9 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field, plain_name
 from localcloud.bigquery.job.jobs import Job, Rows
+from localcloud.bigquery.ml.models.statements import ModelStatement
 from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
-from localcloud.bigquery.ml.statements import ModelStatement
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.queries.changes.statistics import change_statistics, merge_statistics
 from localcloud.bigquery.queries.definitions.alterations import alter
@@ -65,13 +65,11 @@ from localcloud.bigquery.sql.reading.statement import (
     read_statement,
 )
 from localcloud.bigquery.sql.tables.partition_clauses import layout_of, partitioning_of
+from localcloud.bigquery.tables.columns.null_elements import without_null_elements
 from localcloud.bigquery.tables.context import NEVER
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Cancelled
 from localcloud.bigquery.tables.files.csv_records import delimiter_of
 from localcloud.bigquery.tables.files.exporting import Export, export
-from localcloud.bigquery.tables.null_elements import without_null_elements
 from localcloud.bigquery.tables.results import (
     NO_ROWS,
     AnonymousTables,
@@ -79,6 +77,8 @@ from localcloud.bigquery.tables.results import (
     rows_in,
 )
 from localcloud.bigquery.tables.sessions import Sessions
+from localcloud.bigquery.tables.writing.destinations import Destinations
+from localcloud.bigquery.tables.writing.dispositions import Disposition, Source
 from localcloud.storage.objects.store import ObjectStore
 
 _ABORT_SESSION = re.compile(r"\s*CALL\s+BQ\.ABORT_SESSION\s*\(", re.IGNORECASE)

@@ -21,8 +21,8 @@ from localcloud.bigquery.sql.reading.tokens import position, tokens
 from localcloud.bigquery.sql.tables.partition_clauses import declared_types, partitioning_of
 from localcloud.bigquery.sql.tables.partition_filters import FilterCheck, Required
 from localcloud.bigquery.sql.tables.pseudo_columns import check_column_name
-from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.partitions import Partitions, requires_filter
+from localcloud.bigquery.tables.writing.destinations import Destinations
 
 _NAMESPACES = frozenset({"AI", "ML"})
 _SNAPSHOT = re.compile(r"\bSNAPSHOT\s+(?=TABLE\b)", re.IGNORECASE)

@@ -29,9 +29,9 @@ from localcloud.bigquery.base.callers import identity_of
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import Field, field_of
 from localcloud.bigquery.base.session import Column, Session
+from localcloud.bigquery.ml.models.statements import ModelStatement
 from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
-from localcloud.bigquery.ml.statements import ModelStatement
 from localcloud.bigquery.queries.catalog_views.columns import SCHEMA_VIEWS
 from localcloud.bigquery.queries.catalog_views.views import CatalogViews, Jobs
 from localcloud.bigquery.queries.model_uses import ModelUses
@@ -52,10 +52,10 @@ from localcloud.bigquery.sql.values.fields import with_fields
 from localcloud.bigquery.sql.values.parameters import rest_parameters
 from localcloud.bigquery.sql.values.system_variables import replace_system_variables
 from localcloud.bigquery.sql.values.unnested import with_unnested_types
-from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.engine import Engine, complete
 from localcloud.bigquery.tables.sessions import dataset_of_session
 from localcloud.bigquery.tables.transactions import Transactions
+from localcloud.bigquery.tables.writing.destinations import Destinations
 
 # The dataset name of a session's temporary tables, which are in a hidden dataset, as in BigQuery.
 _SESSION_TABLE = re.compile(r"(?<![\w`.])`?_SESSION`?\s*\.\s*", re.IGNORECASE)

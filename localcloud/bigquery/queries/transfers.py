@@ -13,13 +13,13 @@ from localcloud.bigquery.queries.files.loads import Loads
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.reading.statement import TableName
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.dispositions import Disposition
 from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.files.csv_records import delimiter_of
 from localcloud.bigquery.tables.files.exporting import Export, export
 from localcloud.bigquery.tables.partitions import VISIBLE_COLUMNS, Partitions, split_decorator
 from localcloud.bigquery.tables.row_access import sees_all_rows
+from localcloud.bigquery.tables.writing.destinations import Destinations
+from localcloud.bigquery.tables.writing.dispositions import Disposition
 from localcloud.storage.objects.store import ObjectStore
 
 

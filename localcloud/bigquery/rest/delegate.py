@@ -27,9 +27,9 @@ from localcloud.bigquery.job.jobs import milliseconds
 from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.sql.errors.failures import plain_names
 from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.tables.columns.field_settings import rest_fields
+from localcloud.bigquery.tables.columns.keys import keys_of
 from localcloud.bigquery.tables.context import engine_of
-from localcloud.bigquery.tables.field_settings import rest_fields
-from localcloud.bigquery.tables.keys import keys_of
 from localcloud.bigquery.tables.partitions import complete_resource
 from localcloud.bigquery.tables.sizes import Sizes
 

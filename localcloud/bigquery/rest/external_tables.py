@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from localcloud.bigquery.base.connections import connection_name
-from localcloud.bigquery.ml.prediction import string_literal
+from localcloud.bigquery.ml.predicting.prediction import string_literal
 from localcloud.bigquery.queries.files.external_definitions import check_definition
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.files.loading import TEXT_FORMATS

@@ -32,12 +32,12 @@ from localcloud.bigquery.rest.streamed_rows import Row, read_rows, tables_of
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.tables.partition_clauses import layout_of
 from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.files.loading import text_source
 from localcloud.bigquery.tables.partitions import VISIBLE_COLUMNS, Partitions, split_decorator
 from localcloud.bigquery.tables.results import AnonymousTables, RowsInMemory, RowsInTable, rows_in
 from localcloud.bigquery.tables.row_access import check_all_rows
+from localcloud.bigquery.tables.writing.destinations import Destinations
+from localcloud.bigquery.tables.writing.dispositions import Disposition, Source
 
 PARTITIONS_SUMMARY = "__PARTITIONS_SUMMARY__"
 # https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery#dataconsistency

@@ -36,14 +36,14 @@ from localcloud.bigquery.rest.row_methods import PARTITIONS_SUMMARY, SUMMARY_COL
 from localcloud.bigquery.running.service import check_labels
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.tables.columns.field_settings import definitions, has_settings, schema_of
+from localcloud.bigquery.tables.columns.keys import Keys, set_keys
 from localcloud.bigquery.tables.context import NEVER
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.field_settings import definitions, has_settings, schema_of
-from localcloud.bigquery.tables.keys import Keys, set_keys
 from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest, split_decorator
 from localcloud.bigquery.tables.results import AnonymousTables
-from localcloud.bigquery.tables.schema_checks import check_fields, check_layout, updated_schema
-from localcloud.bigquery.tables.widening import widen
+from localcloud.bigquery.tables.writing.destinations import Destinations
+from localcloud.bigquery.tables.writing.schema_checks import check_fields, check_layout, updated_schema
+from localcloud.bigquery.tables.writing.widening import widen
 
 _CHANGEABLE = ("TABLE", "CLONE")
 _UPDATES = frozenset({"ALLOW_FIELD_ADDITION", "ALLOW_FIELD_RELAXATION"})

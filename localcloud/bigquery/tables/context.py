@@ -52,11 +52,12 @@ from localcloud.bigquery.sql.structs.stars import with_stars
 from localcloud.bigquery.sql.structs.subscripts import MACROS
 from localcloud.bigquery.sql.tables import lengths
 from localcloud.bigquery.sql.tables.pseudo_columns import Ingested, with_pseudo_columns, without_table_suffix
-from localcloud.bigquery.tables import null_elements, routine_types
+from localcloud.bigquery.tables.columns import null_elements
 from localcloud.bigquery.tables.engine import LOCKED_SETTINGS, MEMORY, Engine
 from localcloud.bigquery.tables.partitions import Partitions
-from localcloud.bigquery.tables.routine_types import standard
-from localcloud.bigquery.tables.routines import Routines
+from localcloud.bigquery.tables.routines import types as routine_types
+from localcloud.bigquery.tables.routines.macros import Routines
+from localcloud.bigquery.tables.routines.types import standard
 
 _M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 128 * 1024
 # A snapshot for time travel is a copy of the table, so only small tables have snapshots.

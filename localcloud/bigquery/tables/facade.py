@@ -19,10 +19,10 @@ from localcloud.bigquery.base.schema import (
     select_rows,
 )
 from localcloud.bigquery.sql.reading.statement import TableName
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.partitions import VISIBLE_COLUMNS
 from localcloud.bigquery.tables.results import AnonymousTables
+from localcloud.bigquery.tables.writing.destinations import Destinations
+from localcloud.bigquery.tables.writing.dispositions import Disposition, Source
 
 # A row may have megabytes.
 _READ_ROWS = 64

@@ -29,11 +29,11 @@ from localcloud.bigquery.base.schema import (
 )
 from localcloud.bigquery.job.jobs import JobKey, Rows
 from localcloud.bigquery.sql.reading.statement import TableName
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.dispositions import Disposition, Source
+from localcloud.bigquery.tables.columns.null_elements import reject_null_elements
 from localcloud.bigquery.tables.engine import Engine
-from localcloud.bigquery.tables.null_elements import reject_null_elements
 from localcloud.bigquery.tables.partitions import Partitions, split_decorator, visible_columns
+from localcloud.bigquery.tables.writing.destinations import Destinations
+from localcloud.bigquery.tables.writing.dispositions import Disposition, Source
 
 # Results of up to this number of rows stay in memory.
 ROWS_IN_MEMORY = 20_000

@@ -17,10 +17,10 @@ from bqemulator.domain.events import TableDataChanged
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.reading.statement import TableName, read_statement
-from localcloud.bigquery.tables.destinations import Destinations, target_parts
+from localcloud.bigquery.tables.columns.field_settings import definitions, rest_fields
 from localcloud.bigquery.tables.engine import Engine
-from localcloud.bigquery.tables.field_settings import definitions, rest_fields
 from localcloud.bigquery.tables.partitions import Partitions, settle
+from localcloud.bigquery.tables.writing.destinations import Destinations, target_parts
 
 _PREFIX = "_transaction_"
 

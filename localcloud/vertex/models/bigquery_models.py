@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.registration import Registration
-from localcloud.bigquery.ml.statements import ModelReference
+from localcloud.bigquery.ml.models.registration import Registration
+from localcloud.bigquery.ml.models.statements import ModelReference
 from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.models.registry import Registry
 from localcloud.vertex.models.versions import Predictor

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from localcloud.bigquery.ml.registration import VERSION_ALIAS
+from localcloud.bigquery.ml.models.registration import VERSION_ALIAS
 from localcloud.vertex.base.errors import RequestError, missing_field
 from localcloud.vertex.base.filters import EQUALITY, Field, compile_filter
 from localcloud.vertex.base.moments import UniqueMoments, serial

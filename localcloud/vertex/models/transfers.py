@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.catalog import ModelCatalog
-from localcloud.bigquery.ml.exporting import export_to
-from localcloud.bigquery.ml.registration import VERTEX_ID
-from localcloud.bigquery.ml.statements import ModelReference
+from localcloud.bigquery.ml.models.catalog import ModelCatalog
+from localcloud.bigquery.ml.models.exporting import export_to
+from localcloud.bigquery.ml.models.registration import VERTEX_ID
+from localcloud.bigquery.ml.models.statements import ModelReference
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.vertex.base.errors import RequestError, missing_field
 from localcloud.vertex.base.moments import UniqueMoments

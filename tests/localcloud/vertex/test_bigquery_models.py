@@ -10,9 +10,9 @@ import pytest
 
 from localcloud.base.clock import ManualClock
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.catalog import Model, ModelCatalog, milliseconds
-from localcloud.bigquery.ml.signature import Signature
-from localcloud.bigquery.ml.statements import ModelReference
+from localcloud.bigquery.ml.models.catalog import Model, ModelCatalog, milliseconds
+from localcloud.bigquery.ml.models.signature import Signature
+from localcloud.bigquery.ml.models.statements import ModelReference
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.moments import UniqueMoments

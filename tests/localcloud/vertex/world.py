@@ -21,7 +21,7 @@ from google.oauth2.credentials import Credentials
 from localcloud.base.asgi import ASGIApp, Message, Receive, Scope, Send
 from localcloud.base.clock import Clock, SystemClock
 from localcloud.base.http import HttpServer
-from localcloud.bigquery.ml.registration import VersionNumbers
+from localcloud.bigquery.ml.models.registration import VersionNumbers
 from localcloud.bigquery.server import BigQuery
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.backends import ModelBackend

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.functions import counted_prefix
 from localcloud.bigquery.ml.generating.embeddings import Embedding, prepare_embedding
-from localcloud.bigquery.ml.statements import OptionValue
+from localcloud.bigquery.ml.models.statements import OptionValue
+from localcloud.bigquery.ml.predicting.functions import counted_prefix
 
 # The arguments of each function that come first, and then the others but for the connection and the endpoint.
 EMBEDDING_CALLS = {"AI.EMBED": ("content",), "AI.SIMILARITY": ("content1", "content2")}

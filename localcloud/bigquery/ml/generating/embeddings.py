@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column
-from localcloud.bigquery.ml.prediction import input_column, quoted, unused_name
-from localcloud.bigquery.ml.signature import ColumnType
-from localcloud.bigquery.ml.statements import OptionValue
+from localcloud.bigquery.ml.models.signature import ColumnType
+from localcloud.bigquery.ml.models.statements import OptionValue
+from localcloud.bigquery.ml.predicting.prediction import input_column, quoted, unused_name
 from localcloud.gemini.embeddings import TASK_TYPES, prediction
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.models import MODELS, Model

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column
-from localcloud.bigquery.ml.functions import Functions, counted_prefix
 from localcloud.bigquery.ml.generating.generation import (
     GenerationRequest,
     Generator,
@@ -25,9 +24,10 @@ from localcloud.bigquery.ml.generating.generation import (
 )
 from localcloud.bigquery.ml.generating.managed import MANAGED_FUNCTIONS
 from localcloud.bigquery.ml.generating.output_schema import parse_output_schema
-from localcloud.bigquery.ml.prediction import input_column, quoted, string_literal, unused_name
-from localcloud.bigquery.ml.signature import ColumnType
-from localcloud.bigquery.ml.statements import OptionValue
+from localcloud.bigquery.ml.models.signature import ColumnType
+from localcloud.bigquery.ml.models.statements import OptionValue
+from localcloud.bigquery.ml.predicting.functions import Functions, counted_prefix
+from localcloud.bigquery.ml.predicting.prediction import input_column, quoted, string_literal, unused_name
 from localcloud.gemini.backends import ModelBackend
 
 TABLE_FUNCTIONS = frozenset({"ML.GENERATE_TEXT", "AI.GENERATE_TEXT", "AI.GENERATE_TABLE"})

@@ -20,10 +20,10 @@ import pyarrow as pa
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.session import Session
-from localcloud.bigquery.ml.functions import Functions
-from localcloud.bigquery.ml.importing import split_uri
+from localcloud.bigquery.ml.models.importing import split_uri
+from localcloud.bigquery.ml.models.statements import CreateMode
 from localcloud.bigquery.ml.objects.statements import CreateObjectTable, DropExternalTable
-from localcloud.bigquery.ml.statements import CreateMode
+from localcloud.bigquery.ml.predicting.functions import Functions
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rules.errors import NotFound as ObjectNotFound

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tensorflow.lite.python import schema_py_generated as schema
 
-from localcloud.bigquery.ml.model_errors import InvalidModel
+from localcloud.bigquery.ml.models.errors import InvalidModel
 
 
 def check_lite_model(content: bytes) -> None:

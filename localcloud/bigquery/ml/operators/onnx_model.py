@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import onnx
 from onnx import TensorProto
 
-from localcloud.bigquery.ml.model_errors import InvalidModel
+from localcloud.bigquery.ml.models.errors import InvalidModel
 from localcloud.bigquery.ml.operators.allowed import ONNX_DOMAINS, ONNX_RUNTIME, ONNX_RUNTIME_DOMAIN
 
 

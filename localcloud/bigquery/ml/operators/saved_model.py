@@ -13,7 +13,7 @@ from typing import Any
 
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from localcloud.bigquery.ml.model_errors import InvalidModel
+from localcloud.bigquery.ml.models.errors import InvalidModel
 from localcloud.bigquery.ml.operators.allowed import (
     TENSORFLOW,
     TENSORFLOW_ASSET_READERS,

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from localcloud.bigquery.ml.signature import Signature
+from localcloud.bigquery.ml.models.signature import Signature
 
 
 class Runtime(Protocol):

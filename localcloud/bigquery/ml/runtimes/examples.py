@@ -16,7 +16,7 @@ from tensorflow.core.example import example_pb2
 from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from localcloud.bigquery.ml.signature import Feature
+from localcloud.bigquery.ml.models.signature import Feature
 
 _TYPES = {tf.float32: "FLOAT64", tf.int64: "INT64", tf.string: "STRING"}
 

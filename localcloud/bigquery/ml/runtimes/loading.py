@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from localcloud.bigquery.ml.model_errors import InvalidModel
+from localcloud.bigquery.ml.models.errors import InvalidModel
+from localcloud.bigquery.ml.models.signature import Signature
 from localcloud.bigquery.ml.runtimes.base import Runtime
-from localcloud.bigquery.ml.signature import Signature
 
 
 def load(model_type: str, directory: Path, *, declared: Signature | None = None) -> Runtime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from localcloud.bigquery.ml.signature import Feature
+from localcloud.bigquery.ml.models.signature import Feature
 
 _EMPTY = {"INT64": np.int64, "FLOAT64": np.float64, "BOOL": np.bool_}
 

@@ -14,10 +14,10 @@ import onnxruntime
 from onnx import TensorProto, TypeProto, ValueInfoProto, helper
 from onnxruntime.capi import onnxruntime_pybind11_state
 
-from localcloud.bigquery.ml.model_errors import InvalidModel
+from localcloud.bigquery.ml.models.errors import InvalidModel
+from localcloud.bigquery.ml.models.signature import Feature, Signature
 from localcloud.bigquery.ml.operators.onnx_model import check_onnx_model
 from localcloud.bigquery.ml.runtimes.numbers import narrow, zeros
-from localcloud.bigquery.ml.signature import Feature, Signature
 
 # The versions that ONNX Runtime 1.12 supports: https://onnxruntime.ai/docs/reference/compatibility.html
 NEWEST_IR = 8

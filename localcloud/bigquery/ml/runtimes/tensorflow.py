@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from localcloud.bigquery.ml.model_errors import InvalidModel
+from localcloud.bigquery.ml.models.errors import InvalidModel
+from localcloud.bigquery.ml.models.signature import Feature, Signature
 from localcloud.bigquery.ml.runtimes.numbers import narrow, zeros
 from localcloud.bigquery.ml.runtimes.startup_logs import without_startup_logs
-from localcloud.bigquery.ml.signature import Feature, Signature
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import xgboost
 
-from localcloud.bigquery.ml.model_errors import InvalidModel
-from localcloud.bigquery.ml.signature import Feature, Importance, Signature
+from localcloud.bigquery.ml.models.errors import InvalidModel
+from localcloud.bigquery.ml.models.signature import Feature, Importance, Signature
 
 OUTPUT = "predicted_label"
 # XGBoost's names of feature types. The values of a categorical feature are integers.

@@ -22,9 +22,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.catalog import Model
-from localcloud.bigquery.ml.model_errors import InvalidModel, WorkerEnded
-from localcloud.bigquery.ml.signature import Signature
+from localcloud.bigquery.ml.models.catalog import Model
+from localcloud.bigquery.ml.models.errors import InvalidModel, WorkerEnded
+from localcloud.bigquery.ml.models.signature import Signature
 from localcloud.bigquery.ml.workers.processes import CHECK_SECONDS, Worker
 from localcloud.bigquery.ml.workers.worker import Order
 

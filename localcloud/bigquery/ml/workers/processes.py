@@ -18,8 +18,8 @@ import pyarrow as pa
 
 import localcloud
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.model_errors import InvalidModel, WorkerEnded
-from localcloud.bigquery.ml.signature import Signature
+from localcloud.bigquery.ml.models.errors import InvalidModel, WorkerEnded
+from localcloud.bigquery.ml.models.signature import Signature
 from localcloud.bigquery.ml.workers import frames
 from localcloud.bigquery.ml.workers.template import LENGTH_BYTES
 from localcloud.bigquery.ml.workers.worker import Order

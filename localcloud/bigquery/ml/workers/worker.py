@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from localcloud.base.sandbox import restrict
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.inference import Predictor
-from localcloud.bigquery.ml.model_errors import InvalidModel
+from localcloud.bigquery.ml.models.errors import InvalidModel
+from localcloud.bigquery.ml.models.signature import Signature
+from localcloud.bigquery.ml.runtimes.inference import Predictor
 from localcloud.bigquery.ml.runtimes.loading import load
-from localcloud.bigquery.ml.signature import Signature
 from localcloud.bigquery.ml.workers import frames
 
 

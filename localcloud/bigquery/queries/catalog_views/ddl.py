@@ -12,8 +12,8 @@ from bqemulator.catalog.models import RangePartitioning, TableMeta, TimePartitio
 
 from localcloud.bigquery.base.schema import Field
 from localcloud.bigquery.base.type_names import declared_type
-from localcloud.bigquery.tables.field_settings import rest_fields
-from localcloud.bigquery.tables.keys import Keys
+from localcloud.bigquery.tables.columns.field_settings import rest_fields
+from localcloud.bigquery.tables.columns.keys import Keys
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _KINDS = {

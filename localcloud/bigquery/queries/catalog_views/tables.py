@@ -16,12 +16,12 @@ from localcloud.bigquery.job.jobs import milliseconds
 from localcloud.bigquery.queries.catalog_views.ddl import ddl_of
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.field_settings import rest_fields
-from localcloud.bigquery.tables.keys import keys_of
+from localcloud.bigquery.tables.columns.field_settings import rest_fields
+from localcloud.bigquery.tables.columns.keys import keys_of
 from localcloud.bigquery.tables.partitions import Partitions
-from localcloud.bigquery.tables.routine_types import type_text
+from localcloud.bigquery.tables.routines.types import type_text
 from localcloud.bigquery.tables.sizes import Sizes
+from localcloud.bigquery.tables.writing.destinations import Destinations
 
 Row = dict[str, Any]
 # https://cloud.google.com/bigquery/docs/information-schema-tables (the numbers of `type` in __TABLES__)

@@ -17,7 +17,7 @@ from localcloud.bigquery.queries.catalog_views.jobs import job_rows
 from localcloud.bigquery.queries.catalog_views.tables import dataset_rows, routine_rows, table_rows
 from localcloud.bigquery.sql.reading.tokens import paths
 from localcloud.bigquery.sql.tables.information_schema import OF_DATASETS
-from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.writing.destinations import Destinations
 
 _MAY_CONCERN = re.compile(r"INFORMATION_SCHEMA|__TABLES", re.IGNORECASE)
 _REGION = re.compile(r"region-(?P<location>[\w-]+)", re.IGNORECASE)

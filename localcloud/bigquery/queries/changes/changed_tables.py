@@ -8,7 +8,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.schema import field_of
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement
-from localcloud.bigquery.tables.field_settings import schema_of
+from localcloud.bigquery.tables.columns.field_settings import schema_of
 
 
 def changed_table(statement: Statement, statements: Statements) -> TableMeta | None:

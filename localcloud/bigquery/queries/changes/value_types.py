@@ -24,7 +24,7 @@ from localcloud.bigquery.sql.checks.assigned_types import (
     shown_type,
 )
 from localcloud.bigquery.sql.values.parameters import PARAMETER_PREFIX
-from localcloud.bigquery.tables.field_settings import rest_fields
+from localcloud.bigquery.tables.columns.field_settings import rest_fields
 
 # Literals of these take the types of their targets.
 _WRITTEN_OUT = (exp.Array, exp.Tuple, exp.Struct)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bqemulator.catalog.models import TableFieldSchema
 from sqlglot import exp
 
-from localcloud.bigquery.tables.null_elements import WITHOUT_NULLS
+from localcloud.bigquery.tables.columns.null_elements import WITHOUT_NULLS
 
 _WRITTEN_OUT = (exp.Literal, exp.Boolean, exp.Neg, exp.Cast, exp.Tuple, exp.Struct)
 

@@ -15,16 +15,16 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import quote
-from localcloud.bigquery.ml.statements import Expression, take_options
+from localcloud.bigquery.ml.models.statements import Expression, take_options
 from localcloud.bigquery.queries.definitions.column_types import set_column_type
 from localcloud.bigquery.queries.definitions.declared_columns import check_declared_columns, check_default
 from localcloud.bigquery.queries.definitions.keys import alter_keys
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement
 from localcloud.bigquery.sql.reading.tokens import Cursor, tokens
-from localcloud.bigquery.tables.field_settings import default_of, rest_fields
-from localcloud.bigquery.tables.keys import keys_of, set_keys
-from localcloud.bigquery.tables.renaming import rename
+from localcloud.bigquery.tables.columns.field_settings import default_of, rest_fields
+from localcloud.bigquery.tables.columns.keys import keys_of, set_keys
+from localcloud.bigquery.tables.writing.renaming import rename
 
 _CHANGE = re.compile(
     r"\b(?:ALTER|RENAME)\s+COLUMN\s+(?P<guard>IF\s+EXISTS\s+)?(?P<name>`[^`]+`|\w+)\s+"

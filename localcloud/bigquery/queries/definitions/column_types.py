@@ -18,8 +18,8 @@ from localcloud.bigquery.sql.checks.assigned_types import shown_type, type_name
 from localcloud.bigquery.sql.reading.statement import Statement
 from localcloud.bigquery.sql.reading.tokens import parsed
 from localcloud.bigquery.sql.tables.lengths import declared_settings
-from localcloud.bigquery.tables.field_settings import merged_settings, rest_fields
-from localcloud.bigquery.tables.rebuilding import rebuild
+from localcloud.bigquery.tables.columns.field_settings import merged_settings, rest_fields
+from localcloud.bigquery.tables.writing.rebuilding import rebuild
 
 _SET_TYPE = re.compile(
     r"\bALTER\s+COLUMN\s+(?P<guard>IF\s+EXISTS\s+)?(?P<name>`[^`]+`|\w+)\s+SET\s+DATA\s+TYPE\s+(?P<type>.+?);?\s*$",

@@ -16,19 +16,19 @@ from bqemulator.catalog.models import RangePartitioning, TableMeta, TimePartitio
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.ml.models.statements import OptionValue, take_options
 from localcloud.bigquery.ml.objects.statements import table_name
-from localcloud.bigquery.ml.statements import OptionValue, take_options
 from localcloud.bigquery.queries.definitions.table_options import apply_options, check_options
 from localcloud.bigquery.queries.definitions.tables import completed
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import Cursor, parsed
 from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, declared_types, partitioning_of, take_layout
+from localcloud.bigquery.tables.columns.field_settings import definitions, rest_fields
+from localcloud.bigquery.tables.columns.keys import keys_of, set_keys
 from localcloud.bigquery.tables.context import NEVER
-from localcloud.bigquery.tables.destinations import target_parts
-from localcloud.bigquery.tables.field_settings import definitions, rest_fields
-from localcloud.bigquery.tables.keys import keys_of, set_keys
 from localcloud.bigquery.tables.partitions import Partitions, settle
+from localcloud.bigquery.tables.writing.destinations import target_parts
 
 _MAY_CONCERN = re.compile(r"\bTABLE\b[^(]*?\b(?:LIKE|COPY|CLONE)\b", re.IGNORECASE)
 _CLAUSES = ("PARTITION BY", "PARTITION", "CLUSTER BY", "CLUSTER", "OPTIONS", "AS")

@@ -22,8 +22,8 @@ from localcloud.bigquery.sql.checks.assigned_types import (
 from localcloud.bigquery.sql.reading.tokens import parsed
 from localcloud.bigquery.sql.tables.lengths import declared_settings
 from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, declared_columns
-from localcloud.bigquery.tables.field_settings import merged_settings
-from localcloud.bigquery.tables.schema_checks import check_fields
+from localcloud.bigquery.tables.columns.field_settings import merged_settings
+from localcloud.bigquery.tables.writing.schema_checks import check_fields
 
 
 def declared_fields(create: exp.Expr | None, statements: Statements) -> list[Field]:

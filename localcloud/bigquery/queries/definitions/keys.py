@@ -16,8 +16,8 @@ from localcloud.bigquery.ml.objects.statements import table_name
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement, TableName
 from localcloud.bigquery.sql.reading.tokens import Cursor, Token
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.keys import ForeignKey, Keys, keys_of, set_keys
+from localcloud.bigquery.tables.columns.keys import ForeignKey, Keys, keys_of, set_keys
+from localcloud.bigquery.tables.writing.destinations import Destinations
 
 _KEYS = ("PRIMARY KEY", "FOREIGN KEY")  # each is one token
 _NOT_ENFORCED = "{} must be NOT ENFORCED, because BigQuery does not enforce keys"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from localcloud.bigquery.ml.models.statements import ModelStatement
 from localcloud.bigquery.ml.objects.statements import CreateObjectTable, ObjectTableStatement
 from localcloud.bigquery.ml.service import ModelResult
-from localcloud.bigquery.ml.statements import ModelStatement
 from localcloud.bigquery.queries.definitions.table_options import apply_options, kept_values
 from localcloud.bigquery.queries.statements import Statements
 

@@ -16,8 +16,8 @@ from bqemulator.catalog.models import TableMeta, TimePartitioning
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.ml.models.statements import Expression, OptionValue, take_options
 from localcloud.bigquery.ml.objects.statements import table_name
-from localcloud.bigquery.ml.statements import Expression, OptionValue, take_options
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement, TableName
 from localcloud.bigquery.sql.reading.tokens import Cursor, bracket_pairs, tokens

@@ -31,11 +31,11 @@ from localcloud.bigquery.sql.structs.value_tables import expanded, name_columns,
 from localcloud.bigquery.sql.tables.column_types import column_types
 from localcloud.bigquery.sql.tables.lengths import declared_settings
 from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, partitioning_of
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.field_settings import has_nested_lengths, has_settings, schema_of
-from localcloud.bigquery.tables.keys import Keys, set_keys
-from localcloud.bigquery.tables.rebuilding import rebuild
-from localcloud.bigquery.tables.schema_checks import reject_duplicates
+from localcloud.bigquery.tables.columns.field_settings import has_nested_lengths, has_settings, schema_of
+from localcloud.bigquery.tables.columns.keys import Keys, set_keys
+from localcloud.bigquery.tables.writing.destinations import Destinations
+from localcloud.bigquery.tables.writing.rebuilding import rebuild
+from localcloud.bigquery.tables.writing.schema_checks import reject_duplicates
 
 _BODY = re.compile(r"\bAS\s+(?=[(]|SELECT\b|WITH\b|FROM\b)", re.IGNORECASE)
 

@@ -20,13 +20,13 @@ from localcloud.bigquery.job.jobs import Job
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.tables.partition_clauses import layout_of
 from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.dispositions import Disposition, Source
+from localcloud.bigquery.tables.columns.field_settings import rest_fields
 from localcloud.bigquery.tables.engine import complete
-from localcloud.bigquery.tables.field_settings import rest_fields
 from localcloud.bigquery.tables.partitions import VISIBLE_COLUMNS, Partitions, split_decorator
 from localcloud.bigquery.tables.row_access import check_all_rows
-from localcloud.bigquery.tables.schema_checks import updated_schema
+from localcloud.bigquery.tables.writing.destinations import Destinations
+from localcloud.bigquery.tables.writing.dispositions import Disposition, Source
+from localcloud.bigquery.tables.writing.schema_checks import updated_schema
 
 RowsOf = Callable[..., str]
 _COPIED = ("description", "friendly_name", "labels", "clustering")

@@ -20,11 +20,11 @@ from localcloud.bigquery.ml.objects.tables import FILES_PREFIX
 from localcloud.bigquery.queries.files.external_definitions import load_options
 from localcloud.bigquery.queries.files.loads import Loads
 from localcloud.bigquery.sql.reading.statement import TableName, read_statement
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.dispositions import Disposition
-from localcloud.bigquery.tables.field_settings import definitions
+from localcloud.bigquery.tables.columns.field_settings import definitions
 from localcloud.bigquery.tables.results import AnonymousTables
-from localcloud.bigquery.tables.schema_checks import check_fields
+from localcloud.bigquery.tables.writing.destinations import Destinations
+from localcloud.bigquery.tables.writing.dispositions import Disposition
+from localcloud.bigquery.tables.writing.schema_checks import check_fields
 from localcloud.storage.objects.store import ObjectStore
 
 Objects = tuple[tuple[str, int], ...]

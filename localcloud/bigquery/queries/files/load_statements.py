@@ -14,8 +14,8 @@ from localcloud.bigquery.queries.files.loads import Loads
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.tokens import parsed
 from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, layout_of, partitioning_of
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.dispositions import Disposition
+from localcloud.bigquery.tables.writing.destinations import Destinations
+from localcloud.bigquery.tables.writing.dispositions import Disposition
 from localcloud.storage.objects.store import ObjectStore
 
 

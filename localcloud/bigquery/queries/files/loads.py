@@ -20,17 +20,17 @@ from bqemulator.catalog.models import TableMeta
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.sql.errors.wording import plain
 from localcloud.bigquery.sql.reading.statement import TableName
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.dispositions import Disposition
+from localcloud.bigquery.tables.columns.field_settings import rest_fields
 from localcloud.bigquery.tables.engine import Engine
-from localcloud.bigquery.tables.field_settings import rest_fields
 from localcloud.bigquery.tables.files.detection import detect, with_known
 from localcloud.bigquery.tables.files.exporting import split_uri
 from localcloud.bigquery.tables.files.file_database import file_database
 from localcloud.bigquery.tables.files.loading import FORMATS, TEXT_FORMATS, Files, schema_of
 from localcloud.bigquery.tables.files.text_rows import TextRows
 from localcloud.bigquery.tables.partitions import split_decorator
-from localcloud.bigquery.tables.schema_checks import check_fields
+from localcloud.bigquery.tables.writing.destinations import Destinations
+from localcloud.bigquery.tables.writing.dispositions import Disposition
+from localcloud.bigquery.tables.writing.schema_checks import check_fields
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rules.errors import NotFound as NoObject
 from localcloud.storage.rules.resources import StoredObject

@@ -17,7 +17,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.scripts.system import SystemScript
 from localcloud.bigquery.queries.scripts.traces import ProcedureFailure, frames_of
 from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
-from localcloud.bigquery.tables.routine_types import type_text
+from localcloud.bigquery.tables.routines.types import type_text
 
 if TYPE_CHECKING:
     from bqemulator.catalog.models import RoutineArgument, RoutineMeta

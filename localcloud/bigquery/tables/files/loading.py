@@ -12,7 +12,6 @@ from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field, columns_of, legacy_type, quote
-from localcloud.bigquery.tables.dispositions import Source
 from localcloud.bigquery.tables.files.columnar import columnar_query
 from localcloud.bigquery.tables.files.file_database import FileDatabase, FileRows, literal
 from localcloud.bigquery.tables.files.quick_rows import (
@@ -23,6 +22,7 @@ from localcloud.bigquery.tables.files.quick_rows import (
     plain_values,
 )
 from localcloud.bigquery.tables.files.text_rows import TextRows
+from localcloud.bigquery.tables.writing.dispositions import Source
 
 TEXT_FORMATS = ("CSV", "NEWLINE_DELIMITED_JSON")
 FORMATS = (*TEXT_FORMATS, "PARQUET", "AVRO", "ORC")

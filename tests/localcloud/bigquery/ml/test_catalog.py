@@ -11,9 +11,9 @@ import pytest
 
 from localcloud.base.clock import ManualClock
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.catalog import Model, ModelCatalog, milliseconds
-from localcloud.bigquery.ml.signature import Feature, Signature
-from localcloud.bigquery.ml.statements import ModelReference
+from localcloud.bigquery.ml.models.catalog import Model, ModelCatalog, milliseconds
+from localcloud.bigquery.ml.models.signature import Feature, Signature
+from localcloud.bigquery.ml.models.statements import ModelReference
 
 ONE, OTHER = ModelReference("p", "d", "one"), ModelReference("p", "d", "other")
 SIGNATURE = Signature((Feature.as_input("x", "FLOAT64", (None, 3)),), (Feature.as_output("y", "STRING", ()),))

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.images import (
+from localcloud.bigquery.ml.features.images import (
     convert_color,
     decode,
     resize,

@@ -13,8 +13,8 @@ from google.cloud import bigquery
 from onnx import TensorProto, helper
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.inference import Predictor
-from localcloud.bigquery.ml.signature import Feature, Signature
+from localcloud.bigquery.ml.models.signature import Feature, Signature
+from localcloud.bigquery.ml.runtimes.inference import Predictor
 from tests.localcloud.bigquery.ml.world import MlWorld, ml_world
 from tests.waiting import LAST_LIMIT
 

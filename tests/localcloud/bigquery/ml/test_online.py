@@ -12,9 +12,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.catalog import Model
-from localcloud.bigquery.ml.online import predict_instances
-from localcloud.bigquery.ml.statements import ModelReference
+from localcloud.bigquery.ml.models.catalog import Model
+from localcloud.bigquery.ml.models.statements import ModelReference
+from localcloud.bigquery.ml.predicting.online import predict_instances
 from localcloud.bigquery.ml.workers.pool import ModelWorkers
 
 

@@ -14,8 +14,8 @@ import pytest
 from localcloud.base.clock import ManualClock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.generating.output_schema import parse_output_schema
-from localcloud.bigquery.ml.remote import check_endpoint, remote_model_info
-from localcloud.bigquery.ml.statements import CreateModel, parse_statement
+from localcloud.bigquery.ml.models.remote import check_endpoint, remote_model_info
+from localcloud.bigquery.ml.models.statements import CreateModel, parse_statement
 from localcloud.gemini.echo import EchoBackend
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.models import ModelTable

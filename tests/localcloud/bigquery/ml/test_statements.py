@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.calls import Span, find_calls, find_common_tables
 from localcloud.bigquery.ml.generating.output_schema import parse_output_schema
-from localcloud.bigquery.ml.objects.statements import parse_object_table
-from localcloud.bigquery.ml.rewriting import REWRITTEN_FUNCTIONS
-from localcloud.bigquery.ml.statements import (
+from localcloud.bigquery.ml.models.statements import (
     AlterModel,
     CreateMode,
     CreateModel,
@@ -25,6 +23,8 @@ from localcloud.bigquery.ml.statements import (
     ModelStatement,
     parse_statement,
 )
+from localcloud.bigquery.ml.objects.statements import parse_object_table
+from localcloud.bigquery.ml.rewriting import REWRITTEN_FUNCTIONS
 
 
 def parse(sql: str) -> ModelStatement | None:

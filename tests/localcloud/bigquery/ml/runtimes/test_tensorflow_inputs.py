@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from localcloud.bigquery.ml.signature import Feature
+from localcloud.bigquery.ml.models.signature import Feature
 
 pytestmark = pytest.mark.long  # it imports TensorFlow
 

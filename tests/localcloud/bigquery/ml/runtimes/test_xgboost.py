@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from localcloud.bigquery.ml import importing
+from localcloud.bigquery.ml.models import importing
 from tests.localcloud.bigquery.ml.runtimes.iris import NAMES, ordered
 from tests.localcloud.bigquery.ml.world import MlWorld
 from tests.model_files import read_columns

@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column, Session
-from localcloud.bigquery.ml.functions import Functions
-from localcloud.bigquery.ml.prediction import Prediction
+from localcloud.bigquery.ml.predicting.functions import Functions
+from localcloud.bigquery.ml.predicting.prediction import Prediction
 from localcloud.bigquery.ml.workers.pool import CHANNELS
 from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.errors.function_errors import FunctionError

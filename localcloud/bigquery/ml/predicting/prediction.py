@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import marked_name, plain_name
 from localcloud.bigquery.base.session import Column
-from localcloud.bigquery.ml.catalog import Model
-from localcloud.bigquery.ml.image_fields import DIMENSIONS, VALUES
-from localcloud.bigquery.ml.signature import ColumnType, Feature, accepts
+from localcloud.bigquery.ml.models.catalog import Model
+from localcloud.bigquery.ml.models.image_fields import DIMENSIONS, VALUES
+from localcloud.bigquery.ml.models.signature import ColumnType, Feature, accepts
 from localcloud.bigquery.sql.functions.numbers.nan import FLOATS
 from localcloud.bigquery.sql.reading.tokens import position
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.statements import ModelReference
+from localcloud.bigquery.ml.models.statements import ModelReference
 
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-glm#vertex_ai_model_id
 VERTEX_ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")

@@ -12,8 +12,8 @@ import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from localcloud.bigquery.base.call_statistics import CallStatistics
-from localcloud.bigquery.ml.catalog import Model
-from localcloud.bigquery.ml.signature import Signature
+from localcloud.bigquery.ml.models.catalog import Model
+from localcloud.bigquery.ml.models.signature import Signature
 from localcloud.bigquery.ml.workers.pool import ModelWorkers
 from localcloud.bigquery.sql.errors.function_errors import raising
 

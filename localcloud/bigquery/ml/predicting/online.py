@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.catalog import Model
-from localcloud.bigquery.ml.signature import Feature, Signature
+from localcloud.bigquery.ml.models.catalog import Model
+from localcloud.bigquery.ml.models.signature import Feature, Signature
 from localcloud.bigquery.ml.workers.pool import ModelWorkers
 
 # The types of JSON values that an input accepts.

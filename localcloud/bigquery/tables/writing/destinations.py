@@ -31,10 +31,7 @@ from localcloud.bigquery.base.schema import (
 )
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME, check_column_name
-from localcloud.bigquery.tables.context import catalog_of, engine_of
-from localcloud.bigquery.tables.dispositions import Disposition, Source
-from localcloud.bigquery.tables.engine import Engine
-from localcloud.bigquery.tables.field_settings import (
+from localcloud.bigquery.tables.columns.field_settings import (
     definitions,
     has_settings,
     rest_fields,
@@ -42,6 +39,8 @@ from localcloud.bigquery.tables.field_settings import (
     with_kept_settings,
     with_settings,
 )
+from localcloud.bigquery.tables.context import catalog_of, engine_of
+from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.partitions import (
     Partitions,
     layout_of_rest,
@@ -50,13 +49,14 @@ from localcloud.bigquery.tables.partitions import (
     split_decorator,
     visible_columns,
 )
-from localcloud.bigquery.tables.schema_checks import (
+from localcloud.bigquery.tables.writing.dispositions import Disposition, Source
+from localcloud.bigquery.tables.writing.schema_checks import (
     check_layout,
     check_partitioning,
     reject_duplicates,
     updated_schema,
 )
-from localcloud.bigquery.tables.widening import widen
+from localcloud.bigquery.tables.writing.widening import widen
 
 # Datasets of results, whose columns may have any name.
 _OF_RESULTS = ("_anonymous_", "_session_")

@@ -10,8 +10,8 @@ from typing import Any
 
 from localcloud.bigquery.base.connections import connection_name
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.registration import region_of
-from localcloud.bigquery.ml.statements import CreateModel
+from localcloud.bigquery.ml.models.registration import region_of
+from localcloud.bigquery.ml.models.statements import CreateModel
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.models import GLOBAL, MULTI_REGIONS, ModelTable
 

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.prediction import quoted
+from localcloud.bigquery.ml.predicting.prediction import quoted
 
 _FORMATS = ("bucket_names", "bucket_ranges", "bucket_ranges_json")
 

@@ -22,7 +22,7 @@ from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.statement import read_statement
 from localcloud.bigquery.sql.structs.elements import rewrite_elements
 from localcloud.bigquery.sql.structs.shapes import shape_of
-from localcloud.bigquery.tables.routine_types import type_text, typed_call
+from localcloud.bigquery.tables.routines.types import type_text, typed_call
 
 # Calls of functions of BigQuery ML, or of table functions.
 _CALLS = re.compile(r"\b(?:(?:ML|AI)\s*\.\s*\w+|VECTOR_SEARCH|(?:FROM|JOIN)\s+[\w`.-]+\.[\w`]+)\s*\(", re.IGNORECASE)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.image_fields import DIMENSIONS, VALUES
+from localcloud.bigquery.ml.models.image_fields import DIMENSIONS, VALUES
 
 FORMATS = ("JPEG", "PNG", "BMP")
 LARGEST_FILE = 10_000_000

@@ -8,10 +8,10 @@ from contextlib import nullcontext
 
 from localcloud.bigquery.base.schema import Field
 from localcloud.bigquery.sql.reading.statement import TableName
-from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.field_settings import definitions, schema_of
-from localcloud.bigquery.tables.keys import keys_of, set_keys
+from localcloud.bigquery.tables.columns.field_settings import definitions, schema_of
+from localcloud.bigquery.tables.columns.keys import keys_of, set_keys
 from localcloud.bigquery.tables.partitions import Partitions, settle
+from localcloud.bigquery.tables.writing.destinations import Destinations
 
 
 def rebuild(destinations: Destinations, table: TableName, fields: Sequence[Field]) -> None:

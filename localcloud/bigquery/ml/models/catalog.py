@@ -25,16 +25,16 @@ from typing import Any
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.resources import write_json
-from localcloud.bigquery.ml.changes import apply_patch, check_same_id
-from localcloud.bigquery.ml.registration import (
+from localcloud.bigquery.ml.models.changes import apply_patch, check_same_id
+from localcloud.bigquery.ml.models.registration import (
     ModelRegistry,
     VersionNumbers,
     registration_of,
     with_number,
     without_registration,
 )
-from localcloud.bigquery.ml.signature import Signature
-from localcloud.bigquery.ml.statements import ModelReference
+from localcloud.bigquery.ml.models.signature import Signature
+from localcloud.bigquery.ml.models.statements import ModelReference
 
 _RECORD = "model.json"
 

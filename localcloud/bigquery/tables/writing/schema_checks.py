@@ -12,8 +12,8 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field, legacy_type
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.tables.pseudo_columns import check_column_name
-from localcloud.bigquery.tables.dispositions import Disposition
 from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest
+from localcloud.bigquery.tables.writing.dispositions import Disposition
 
 _LONGEST_NAME = 300
 # https://cloud.google.com/bigquery/docs/schemas#flexible-column-names

@@ -10,7 +10,7 @@ from bqemulator.catalog.etag import generate_etag
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.sql.reading.statement import TableName
-from localcloud.bigquery.tables.destinations import Destinations, target_parts
+from localcloud.bigquery.tables.writing.destinations import Destinations, target_parts
 
 
 def rename(destinations: Destinations, table: TableName, name: str) -> None:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.ml.models.signature import ARROW_TYPES, Feature
 from localcloud.bigquery.ml.runtimes.base import Runtime
-from localcloud.bigquery.ml.signature import ARROW_TYPES, Feature
 
 # How TensorFlow, onnxruntime and the libraries of C++ say that memory can't be allocated.
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "Failed to allocate memory", "bad_alloc", "bad allocation")

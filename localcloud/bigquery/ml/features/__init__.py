@@ -1,0 +1,1 @@
+"""Functions over features: preprocessing, images, distances of vectors."""

@@ -1,0 +1,1 @@
+"""Models: their statements, their files, their resources and their columns."""

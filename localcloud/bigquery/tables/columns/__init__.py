@@ -1,0 +1,1 @@
+"""The columns of tables: settings beside type and mode, keys, elements of arrays."""

@@ -1,0 +1,1 @@
+"""Routines: their macros in DuckDB, and the types of their parameters."""

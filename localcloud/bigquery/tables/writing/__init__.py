@@ -1,0 +1,1 @@
+"""Writes rows into tables, and changes the columns and names of tables."""

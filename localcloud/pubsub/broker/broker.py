@@ -6,6 +6,7 @@ is set whenever a message may have become deliverable.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +19,10 @@ from localcloud.pubsub.broker.journal import Journal, NoJournal
 from localcloud.pubsub.broker.messages import Message, PublishedMessage, ReceivedMessage
 from localcloud.pubsub.broker.resources import DELETED_TOPIC, Subscription, Topic
 from localcloud.pubsub.broker.subscription_queue import SubscriptionQueue
-from localcloud.pubsub.errors import AlreadyExists, FailedPrecondition
+from localcloud.pubsub.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 from localcloud.pubsub.names import missing
+
+log = logging.getLogger(__name__)
 
 LONGEST_WAIT_SECONDS = 3600.0
 
@@ -367,8 +370,12 @@ class Broker:
         for name, resource in self._journal.resources().items():
             if "/topics/" in name:
                 self._topics[name] = Topic(name, resource["labels"])
-            else:
+                continue
+            try:
                 self._queues[name] = SubscriptionQueue(Subscription.from_record(resource), self._journal)
+            except InvalidArgument as error:
+                # A former version took filters that this one refuses.
+                log.error("%s is not restored: %s", name, error.message)
         for kept in self._journal.messages():
             if queue := self._queues.get(kept.subscription):
                 queue.backlog.add(kept.message, now, failures=kept.failures)

@@ -40,6 +40,21 @@ def clock():
     return ManualClock()
 
 
+def test_a_filter_of_a_former_version_does_not_stop_the_others(tmp_path, clock, caplog):
+    broker = open_broker(tmp_path, clock)
+    broker.create_topic(TOPIC)
+    for name in ("old", "new"):
+        broker.put_subscription(Subscription(f"{SUBSCRIPTION}-{name}", TOPIC))
+    broker.close()
+    journal = DiskJournal(tmp_path)
+    journal.save(f"{SUBSCRIPTION}-old", Subscription(f"{SUBSCRIPTION}-old", TOPIC, filter="attributes.a = b").record())
+    journal.close()
+    broker = open_broker(tmp_path, clock)
+    assert [each.name for each in broker.subscriptions()] == [f"{SUBSCRIPTION}-new"]
+    assert f"{SUBSCRIPTION}-old is not restored" in caplog.text
+    broker.close()
+
+
 def test_settings_survive_a_restart(tmp_path, clock):
     settings = Subscription(
         SUBSCRIPTION,

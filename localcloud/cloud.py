@@ -53,6 +53,8 @@ ROUTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"/(faults|quotas|calls)?$", "control"),
     )
 )
+# Google's client for Node.js adds the paths of the JSON API to STORAGE_EMULATOR_HOST, without the version before them.
+_WITHOUT_VERSION = re.compile(r"/b(/|$)|/projects/[^/]+/(hmacKeys|serviceAccount)(/|$)")
 # Cloud Storage writes the bodies of these requests to disk while they arrive: uploads of the JSON API, and objects and
 # forms of the XML API, whose paths begin with the name of a bucket.
 _OF_OTHERS = "upload|download|batch|resumable|storage|v1|v1beta1|ui|localcloud|token|faults|quotas|calls|retry_tests?"
@@ -331,6 +333,9 @@ class LocalCloud:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request to the service that its path belongs to."""
+        if _WITHOUT_VERSION.match(scope["path"]):
+            before = "/storage/v1"
+            scope = {**scope, "path": before + scope["path"], "raw_path": before.encode() + scope["raw_path"]}
         for pattern, service in ROUTES:
             if pattern.match(scope["path"]):
                 await self._apps[service](scope, receive, send)

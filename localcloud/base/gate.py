@@ -29,6 +29,8 @@ BODIES_TOGETHER_BYTES = 1024 * MEBIBYTE
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # The types that a page may send to any site: https://fetch.spec.whatwg.org/#cors-safelisted-request-header
 PAGE_TYPES = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
+# With a change every browser sends the first or the last of these; the other headers of the kind come from Node.js, too.
+_OF_BROWSERS = frozenset({"origin", "referer", "sec-fetch-site"})
 # Where Google's clients send them: uploads have the type of their content, and token requests are forms.
 _UPLOAD = re.compile(r"(/resumable)?/upload/")
 _ANY_TYPE = re.compile(rf"{_UPLOAD.pattern}|/token$")
@@ -194,7 +196,7 @@ class Gate:
         if method in SAFE_METHODS:
             return None
         types = {value.partition(";")[0].strip().lower() for value in headers.get("content-type", ())}
-        by_browser = any(name in ("origin", "referer") or name.startswith("sec-fetch-") for name in headers)
+        by_browser = not _OF_BROWSERS.isdisjoint(headers)
         if by_browser and types != {"application/json"}:
             return Refusal(415, "A web page must send changes as `Content-Type: application/json`.")
         has_body = "transfer-encoding" in headers or any(

@@ -135,6 +135,9 @@ def test_the_variables_have_the_addresses_of_all_services(started: Started) -> N
     assert described["state"] == "running"
     assert described["services"]["bigquery"] == environment["BIGQUERY_EMULATOR_HOST"]
     assert described["functions"]["keep_call"]["url"] == environment["KEEP_CALL_URL"]
+    # Google's client for Node.js leaves out the version of the JSON API.
+    bucket = requests.get(f"{http}/b/{PROJECT}-watched", timeout=LAST_LIMIT).json()
+    assert bucket["kind"] == "storage#bucket"
 
 
 def test_env_prints_the_same_variables(started: Started) -> None:

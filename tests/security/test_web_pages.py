@@ -153,6 +153,13 @@ def test_a_page_of_this_machine_can_change_things_with_json_only(services: Local
     services.faults.clear()
 
 
+def test_node_sends_one_mark_of_a_browser_and_is_let_in(services: LocalCloud) -> None:
+    upload = doors(services)["upload"]
+    assert send(upload, Sec_Fetch_Mode="cors", Content_Type="image/png").status_code == 200
+    assert send(upload, Sec_Fetch_Mode="cors", Sec_Fetch_Site="same-site", Content_Type="image/png").status_code == 415
+    requests.delete(f"{services.addresses.http}/storage/v1/b/attacked/o/x", timeout=LAST_LIMIT)
+
+
 def test_a_preflight_gets_no_permission(services: LocalCloud) -> None:
     for origin in ("http://evil.example", "http://localhost:3000"):
         for _, url, _ in doors(services).values():

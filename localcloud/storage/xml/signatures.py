@@ -24,6 +24,7 @@ Verifier = Callable[[str, bytes, bytes], bool]
 _ALGORITHM = "GOOG4-RSA-SHA256"
 LONGEST_LIFE = timedelta(days=7)
 _TIME = "%Y%m%dT%H%M%SZ"
+_PORT = re.compile(r":[0-9]+$")
 _V2_PARAMETERS = ("GoogleAccessId", "Expires", "Signature")
 # The key of the customer is not part of what version 2 signs.
 _SECRET = ("x-goog-encryption-key", "x-goog-encryption-key-sha256")
@@ -98,21 +99,29 @@ def _check_version_4(request: SignedRequest, parameters: Mapping[str, str], veri
     missing = [name for name in signed_headers.split(";") if name not in request.headers]
     if missing:
         raise SignatureMismatch(f"The request lacks headers that were signed: {', '.join(missing)}", "")
-    canonical = "\n".join(
+    canonical = _canonical_request(request, request.headers, signed_headers)
+    # Google's client for Node.js signs the host without its port.
+    without_port = {**request.headers, "host": _PORT.sub("", request.headers.get("host", ""))}
+    for form in (canonical, _canonical_request(request, without_port, signed_headers)):
+        text = "\n".join([_ALGORITHM, signed_at, scope, hashlib.sha256(form.encode()).hexdigest()])
+        if verify(email, text.encode(), signature):
+            return
+    raise SignatureMismatch("Access denied.", canonical)
+
+
+def _canonical_request(request: SignedRequest, headers: Mapping[str, str], signed_headers: str) -> str:
+    """Return what version 4 signs: https://cloud.google.com/storage/docs/authentication/canonical-requests."""
+    return "\n".join(
         [
             request.method,
             request.path,
             _canonical_query(request.query),
-            *(f"{name}:{_one_line(request.headers[name])}" for name in signed_headers.split(";")),
+            *(f"{name}:{_one_line(headers[name])}" for name in signed_headers.split(";")),
             "",
             signed_headers,
-            request.headers.get("x-goog-content-sha256", "UNSIGNED-PAYLOAD"),
+            headers.get("x-goog-content-sha256", "UNSIGNED-PAYLOAD"),
         ]
     )
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    text = "\n".join([_ALGORITHM, signed_at, scope, digest])
-    if not verify(email, text.encode(), signature):
-        raise SignatureMismatch("Access denied.", canonical)
 
 
 def check_form_signature(fields: Mapping[str, str], verify: Verifier) -> None:

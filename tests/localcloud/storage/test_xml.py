@@ -90,6 +90,13 @@ def test_a_signed_url_is_for_its_request_and_its_time_only(
     assert (expired.status_code, "ExpiredToken" in expired.text) == (400, True)
 
 
+def test_a_signature_over_the_host_without_its_port_is_valid(world: StorageWorld, signer: Credentials) -> None:
+    world.store.write(BUCKET, "a", b"content")
+    without_port, port = world.url.rsplit(":", 1)
+    url = signed_url(world, signer, "a", version="v4", api_access_endpoint=without_port)
+    assert get(url.replace(without_port, f"{without_port}:{port}")).content == b"content"
+
+
 def test_a_signature_in_small_letters_is_checked_too(world: StorageWorld, signer: Credentials) -> None:
     # gcloud storage sign-url writes the names of parameters so.
     world.store.write(BUCKET, "a", b"content")

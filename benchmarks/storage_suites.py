@@ -76,11 +76,7 @@ def _environment(suite: str, cloud: Mapping[str, str], programs: Path) -> dict[s
     docker = programs / "docker"
     docker.write_text("#!/bin/sh\n")
     docker.chmod(0o700)
-    return {
-        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        # Its default is not a member of a policy.
-        "CONF_TEST_SERVICE_ACCOUNT_EMAIL": "serviceAccount:conformance@local-project.iam.gserviceaccount.com",
-    }
+    return {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-r"""Rewrites string and bytes literals of GoogleSQL so that sqlglot and bqemulator read the same values.
+r"""Rewrites literals of GoogleSQL so that sqlglot and bqemulator read the same values.
 
 Both decode the escapes ``\\``, ``\n`` and similar ones, and the quote of the literal. They do not decode other escapes,
-and they change a bytes literal with a backslash each time that they generate SQL.
+and they change a bytes literal with a backslash each time that they generate SQL. They take ``.5`` and ``5.`` for decimals.
 https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#escape_sequences
 """
 
@@ -16,6 +16,8 @@ _TOKEN = re.compile(
     r"""(?P<passed>--[^\n]*|\#[^\n]*|/\*.*?\*/)
     |`(?P<name>(?:[^`\\]|\\.)*+)`
     |(?P<prefix>[rR]?[bB]?|[bB][rR])(?P<quote>'''|\"\"\"|'|")(?P<text>(?:[^\\'"]++|\\.|(?!(?P=quote))['"])*+)(?P=quote)
+    |(?<![\w`)\]'".])\.(?P<fraction>\d++)
+    |(?<![\w.])(?P<whole>\d++)\.(?![\w.`])
     |\w+""",
     re.VERBOSE | re.DOTALL,
 )
@@ -37,7 +39,7 @@ _PLAIN = {
 # The characters that need an escape in a rewritten literal, and the escapes that an original literal may keep.
 _KEPT = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNDERSTOOD = re.compile(r"(?:[^\\]|\\[\\'nrt])*+", re.DOTALL)
-_MAY_CONCERN = re.compile(r"\\|[bB][rR]?['\"]|['\"]['\"]")
+_MAY_CONCERN = re.compile(r"\\|[bB][rR]?['\"]|['\"]['\"]|(?<!\w)\.\d|\d\.(?!\w)")
 _LAST_CODE_POINT, _SURROGATES = 0x10FFFF, range(0xD800, 0xE000)
 
 
@@ -56,6 +58,8 @@ def _rewritten(match: re.Match[str]) -> str:
     if match["name"] is not None:
         name = _unescaped(match, "name") if "\\" in match["name"] else match["name"]
         return match[0] if "`" in name else f"`{name}`"
+    if match["fraction"] is not None or match["whole"] is not None:
+        return f"{match['whole'] or 0}.{match['fraction'] or 0}"
     if match["text"] is None:
         return match[0]
     if match.string[match.end() : match.end() + 1] in ("'", '"'):

@@ -16,6 +16,7 @@ from sqlglot import exp
 from localcloud.bigquery.sql.functions.formats.cast_clause import formatted
 from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, is_text
 from localcloud.bigquery.sql.functions.texts.byte_strings import DECODE_OR_NULL
+from localcloud.bigquery.sql.functions.times.checked_texts import checked_time
 
 _TEXT = "CAST(x AS VARCHAR)"
 _TRIMMED = f"trim({_TEXT}, ' \t\r\n\f\v')"
@@ -117,6 +118,8 @@ def _cast(node: exp.Expr) -> exp.Expr | None:
     value = node.this
     if node.args.get("format") is not None:
         return formatted(node)
+    if (checked := checked_time(node)) is not None:
+        return checked
     if node.to.this == exp.DType.BIGDECIMAL and not node.to.expressions:
         # sqlglot writes a type with 5 digits after the point, which is a NUMERIC.
         width = "wide_" if _is_wide(value) else ""

@@ -23,7 +23,7 @@ from localcloud.bigquery.sql.functions.texts import (
     regular_expressions,
     sounds,
 )
-from localcloud.bigquery.sql.functions.times import dates, zones
+from localcloud.bigquery.sql.functions.times import checked_texts, dates, zones
 from localcloud.bigquery.sql.functions.times import texts as time_texts
 from localcloud.bigquery.sql.reading.draft import Draft
 
@@ -54,7 +54,8 @@ _MODULES = (
     geography,
     sounds,
 )
-MACROS: tuple[str, ...] = tuple(macro for module in (decimals, *_MODULES, cast_clause) for macro in module.MACROS)
+_OTHERS = (cast_clause, checked_texts)
+MACROS: tuple[str, ...] = tuple(macro for module in (decimals, *_MODULES, *_OTHERS) for macro in module.MACROS)
 """The DuckDB macros that the rewritten SQL calls."""
 
 _RULES: dict[type[exp.Expr], Rule] = {kind: rule for module in _MODULES for kind, rule in module.RULES.items()}
@@ -64,7 +65,8 @@ _BY_NAME: dict[str, dict[int, str]] = (
 _BYTES = frozenset({"BLOB", "BYTES"})
 _SAFE = frozenset(re.findall(r"MACRO (_safe_\w+)", "\n".join(MACROS)))
 _MAY_CONCERN = re.compile(
-    rf"\b(?:{'|'.join(word for module in _MODULES for word in module.WORDS)})\s*\(|\b(?:BIG)?(?:NUMERIC|DECIMAL)\s*['\"]"
+    rf"\b(?:{'|'.join(word for module in _MODULES for word in module.WORDS)})\s*\("
+    r"|\b(?:(?:BIG)?(?:NUMERIC|DECIMAL)|DATE|DATETIME|TIMESTAMP|TIME)\s*['\"]"
     r"|\bHAVING\s+M(?:AX|IN)\b|\||\bLIKE\b|[&~^]|<<|>>",
     re.IGNORECASE,
 )

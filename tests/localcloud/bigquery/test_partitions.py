@@ -233,7 +233,7 @@ def test_a_required_filter_is_enforced(world: BigQueryWorld, logs: str) -> None:
         f"SELECT * FROM {logs}",
         f"SELECT * FROM {logs} WHERE id = 1",
         f"SELECT * FROM {logs} WHERE id = 1 OR _PARTITIONDATE = '2024-01-02'",
-        f"SELECT 1 WHERE EXISTS (SELECT 1 FROM {logs})",
+        f"SELECT EXISTS (SELECT 1 FROM {logs})",
         f"WITH x AS (SELECT * FROM {logs}) SELECT * FROM x",
         f"DELETE FROM {logs} WHERE TRUE",
     ):

@@ -31,18 +31,17 @@ _TYPES = {
     exp.DType.TIMESTAMPTZ: "timestamp",
     exp.DType.TIME: "time",
 }
-# DuckDB reads hours of a zone with two digits only.
+# DuckDB reads hours of a zone with two digits only. Only a value that is known to be a text can get them.
 _SHORT_ZONE = "(:[0-9]{1,2}(?:[.][0-9]+)?[+-])([0-9])(:[0-9]{2})?$"
+_WITH_WHOLE_ZONE = f"regexp_replace(x, '{_SHORT_ZONE}', '\\10\\2\\3')"
+_ZONED = "zoned_"
 
 
-def _macro(prefix: str, name: str, otherwise: str) -> str:
+def _macro(prefix: str, name: str, otherwise: str, value: str = "x") -> str:
     text = "CAST(x AS VARCHAR)"
-    value = "x"
-    if name == "timestamp":
-        value = f"CASE WHEN typeof(x) = 'VARCHAR' THEN regexp_replace({text}, '{_SHORT_ZONE}', '\\10\\2\\3') ELSE x END"
     return (
         f"CREATE OR REPLACE MACRO {prefix}{name}_text(x) AS CASE WHEN typeof(x) = 'VARCHAR' "
-        f"AND NOT regexp_full_match({text}, '{_FORMS[name][0]}') THEN {otherwise} ELSE {value} END"
+        f"AND NOT regexp_full_match({text}, '{_FORMS[name.removeprefix(_ZONED)][0]}') THEN {otherwise} ELSE {value} END"
     )
 
 
@@ -54,6 +53,8 @@ def _error(name: str) -> str:
 MACROS: tuple[str, ...] = (
     *(_macro("_", name, _error(name)) for name in _FORMS),
     *(_macro("_safe_", name, "NULL") for name in _FORMS),
+    _macro("_", f"{_ZONED}timestamp", _error("timestamp"), _WITH_WHOLE_ZONE),
+    _macro("_safe_", f"{_ZONED}timestamp", "NULL", _WITH_WHOLE_ZONE),
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
@@ -79,5 +80,6 @@ def checked_time(node: exp.Cast) -> exp.Expr | None:
             return None
     if type_of(value) in _TYPES:
         return None
-    node.set("this", call(f"{'_safe_' if isinstance(node, exp.TryCast) else '_'}{name}_text", value))
+    zoned = _ZONED if name == "timestamp" and (is_text(value) or type_of(value) == exp.DType.TEXT) else ""
+    node.set("this", call(f"{'_safe_' if isinstance(node, exp.TryCast) else '_'}{zoned}{name}_text", value))
     return node

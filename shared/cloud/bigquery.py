@@ -19,6 +19,7 @@ from shared.checks.identifiers import DatasetName, ModelName, RoutineName, Table
 from shared.checks.suggestions import closest
 from shared.cloud.calls import CALL_SECONDS, CallOptions, Service
 from shared.cloud.json_api import Answer, JsonApi
+from shared.cloud.query_configuration import query_configuration
 from shared.cloud.query_jobs import PAYLOAD_LABEL, Analysis, LabelledJob, OldJob, Query, Report
 from shared.cloud.states import (
     BIGQUERY_STATES,
@@ -61,10 +62,6 @@ _JOB_FIELDS = (
     "status(state,errorResult),configuration(labels),statistics(creationTime,startTime,totalBytesProcessed,totalSlotMs,"
     "query(numDmlAffectedRows,totalBytesProcessed,totalSlotMs,genAiStats,queryPlan(recordsWritten)))"
 )
-
-_WRITE_DISPOSITIONS = {"empty": "WRITE_EMPTY", "truncate": "WRITE_TRUNCATE", "append": "WRITE_APPEND"}
-# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/data-types
-_PARAMETER_TYPES = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING"}
 
 
 class BigQueryJobs:
@@ -210,7 +207,7 @@ class BigQueryJobs:
 
     def analyse(self, query: Query, location: str, field: str) -> Analysis:
         """Run ``query`` dry; raise ``Rejected`` about ``field`` if BigQuery would refuse it."""
-        config = _configuration(query)
+        config = query_configuration(query)
         config.dry_run = True
         config.use_query_cache = False
         with BIGQUERY.call(field=field) as options:
@@ -259,7 +256,7 @@ class BigQueryJobs:
             with BIGQUERY.call(passes=(exceptions.Conflict,)) as options:
                 self._client.query(
                     query.sql,
-                    job_config=_configuration(query),
+                    job_config=query_configuration(query),
                     job_id=job_id,
                     location=location,
                     job_retry=None,
@@ -365,26 +362,6 @@ class BigQueryJobs:
 def _job_id(iterator: object, resource: Mapping[str, Any]) -> str:
     # The ledger's index has the same ids: each is held in memory once.
     return sys.intern(resource["jobReference"]["jobId"])
-
-
-def _configuration(query: Query) -> bigquery.QueryJobConfig:
-    config = bigquery.QueryJobConfig(use_legacy_sql=False, labels=dict(query.labels))
-    config.priority = query.priority.upper()
-    if query.maximum_bytes_billed is not None:
-        config.maximum_bytes_billed = query.maximum_bytes_billed
-    if query.destination is not None:
-        config.destination = bigquery.TableReference.from_string(str(query.destination))
-        config.write_disposition = _WRITE_DISPOSITIONS[query.write]
-        config.create_disposition = "CREATE_IF_NEEDED"
-    if query.parameters:
-        config.query_parameters = [_parameter(name, value) for name, value in query.parameters]
-    return config
-
-
-def _parameter(name: str, value: Any) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
-    if isinstance(value, list):
-        return bigquery.ArrayQueryParameter(name, _PARAMETER_TYPES[type(value[0])], value)
-    return bigquery.ScalarQueryParameter(name, _PARAMETER_TYPES[type(value)], value)
 
 
 def _resource(job: Any) -> Mapping[str, Any]:

@@ -16,8 +16,9 @@ from localcloud.bigquery.ml.generating.embeddings import EMBEDDING_FUNCTIONS
 from localcloud.bigquery.ml.generating.generated import TABLE_FUNCTIONS
 from localcloud.bigquery.ml.generating.generation import DEFAULT_ENDPOINT
 from localcloud.bigquery.ml.models.catalog import Model, ModelCatalog
+from localcloud.bigquery.ml.models.options import Expression, OptionValue, parse_value
 from localcloud.bigquery.ml.models.remote import check_endpoint, model_name
-from localcloud.bigquery.ml.models.statements import Expression, OptionValue, parse_value, resolve_model
+from localcloud.bigquery.ml.models.statements import resolve_model
 from localcloud.bigquery.ml.predicting.prediction import PREDICT_OPTIONS, quoted
 from localcloud.bigquery.ml.surroundings import is_correlated
 from localcloud.bigquery.sql.reading.tokens import Cursor, position, syntax_error

@@ -11,7 +11,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.arguments import CallArguments, take_struct_fields
 from localcloud.bigquery.ml.calls import Argument, Call, Span
 from localcloud.bigquery.ml.features.preprocessing import ANALYTIC, SCALAR, Preprocessing, crossed, expanded
-from localcloud.bigquery.ml.models.statements import OptionValue, parse_value
+from localcloud.bigquery.ml.models.options import OptionValue, parse_value
 from localcloud.bigquery.ml.predicting.functions import Functions
 from localcloud.bigquery.sql.reading.tokens import Cursor
 

@@ -24,6 +24,7 @@ from localcloud.bigquery.ml.models.changes import apply_options
 from localcloud.bigquery.ml.models.errors import InvalidModel
 from localcloud.bigquery.ml.models.exporting import export
 from localcloud.bigquery.ml.models.importing import ImportOptions, fetch, import_options
+from localcloud.bigquery.ml.models.options import Expression, OptionValue
 from localcloud.bigquery.ml.models.remote import remote_model_info
 from localcloud.bigquery.ml.models.statements import (
     AlterModel,
@@ -31,10 +32,8 @@ from localcloud.bigquery.ml.models.statements import (
     CreateModel,
     DropModel,
     ExportModel,
-    Expression,
     ModelReference,
     ModelStatement,
-    OptionValue,
     parse_statement,
 )
 from localcloud.bigquery.ml.objects.statements import (

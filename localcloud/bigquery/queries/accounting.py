@@ -11,7 +11,8 @@ from typing import Any
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.jobs import Job, milliseconds
 from localcloud.bigquery.queries.reading import Reading
-from localcloud.bigquery.sql.reading.statement import DML_TYPES, Statement
+from localcloud.bigquery.sql.reading.statement import Statement
+from localcloud.bigquery.sql.reading.statement_types import DML_TYPES
 from localcloud.bigquery.tables.sizes import Sizes, billed
 
 _NOTHING_READ: dict[str, Any] = {"totalBytesProcessed": "0", "totalBytesBilled": "0", "cacheHit": False}

@@ -16,13 +16,8 @@ from localcloud.bigquery.queries.definitions.row_policies import policy_statemen
 from localcloud.bigquery.queries.definitions.tables import definition_statistics
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.errors.failures import query_error
-from localcloud.bigquery.sql.reading.statement import (
-    DDL_OPERATIONS,
-    DML_TYPES,
-    Statement,
-    TableName,
-    read_statement,
-)
+from localcloud.bigquery.sql.reading.statement import Statement, TableName, read_statement
+from localcloud.bigquery.sql.reading.statement_types import DDL_OPERATIONS, DML_TYPES
 from localcloud.bigquery.tables.writing.destinations import Destinations
 from localcloud.bigquery.tables.writing.dispositions import Disposition
 

@@ -24,11 +24,11 @@ from localcloud.bigquery.queries.scripts.texts import is_script, script_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.pipes.queries import without_pipes
-from localcloud.bigquery.sql.reading.conditional_routines import without_conditions
-from localcloud.bigquery.sql.reading.javascript import plain_functions
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.piped_calls import without_piped_calls
-from localcloud.bigquery.sql.reading.routine_options import without_routine_options
+from localcloud.bigquery.sql.reading.routines.conditional import without_conditions
+from localcloud.bigquery.sql.reading.routines.javascript import plain_functions
+from localcloud.bigquery.sql.reading.routines.options import without_routine_options
 from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import without_tail
 from localcloud.bigquery.tables.results import AnonymousTables

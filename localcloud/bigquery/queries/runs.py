@@ -57,13 +57,8 @@ from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.checks.refused_statements import reject_refused_statements
 from localcloud.bigquery.sql.errors.failures import query_error
-from localcloud.bigquery.sql.reading.statement import (
-    DDL_OPERATIONS,
-    VIEW_TYPES,
-    Statement,
-    TableName,
-    read_statement,
-)
+from localcloud.bigquery.sql.reading.statement import Statement, TableName, read_statement
+from localcloud.bigquery.sql.reading.statement_types import DDL_OPERATIONS, VIEW_TYPES
 from localcloud.bigquery.sql.tables.partition_clauses import layout_of, partitioning_of
 from localcloud.bigquery.tables.columns.null_elements import without_null_elements
 from localcloud.bigquery.tables.context import NEVER

@@ -16,7 +16,8 @@ from localcloud.bigquery.sql.checks.from_clauses import reject_clauses_without_f
 from localcloud.bigquery.sql.checks.set_operators import reject_mixed_operators
 from localcloud.bigquery.sql.checks.windows import reject_wrong_windows
 from localcloud.bigquery.sql.reading.literals import plain_literals
-from localcloud.bigquery.sql.reading.statement import DDL_OPERATIONS, DML_TYPES, Statement, TableName, read_statement
+from localcloud.bigquery.sql.reading.statement import Statement, TableName, read_statement
+from localcloud.bigquery.sql.reading.statement_types import DDL_OPERATIONS, DML_TYPES
 from localcloud.bigquery.sql.reading.tokens import position, tokens
 from localcloud.bigquery.sql.tables.partition_clauses import declared_types, partitioning_of
 from localcloud.bigquery.sql.tables.partition_filters import FilterCheck, Required

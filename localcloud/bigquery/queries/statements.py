@@ -39,9 +39,9 @@ from localcloud.bigquery.queries.statement_checks import StatementChecks
 from localcloud.bigquery.queries.system_values import SystemValues
 from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.errors.syntax import reject_unknown_functions
-from localcloud.bigquery.sql.reading.default_routines import with_default_dataset
 from localcloud.bigquery.sql.reading.nameless import with_named_columns
 from localcloud.bigquery.sql.reading.names import quote_names
+from localcloud.bigquery.sql.reading.routines.defaults import with_default_dataset
 from localcloud.bigquery.sql.reading.statement import (
     TableName,
     read_statement,

@@ -25,7 +25,8 @@ from localcloud.bigquery.base.schema import field_of
 from localcloud.bigquery.job.job_records import job_of, record_of
 from localcloud.bigquery.job.jobs import Job, Rows, milliseconds
 from localcloud.bigquery.queries.accounting import Accounting
-from localcloud.bigquery.sql.reading.statement import DML_TYPES, TableName, read_statement
+from localcloud.bigquery.sql.reading.statement import TableName, read_statement
+from localcloud.bigquery.sql.reading.statement_types import DML_TYPES
 from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.partitions import split_decorator, visible_columns
 from localcloud.bigquery.tables.results import (

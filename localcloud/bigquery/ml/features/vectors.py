@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column
-from localcloud.bigquery.ml.models.statements import OptionValue
+from localcloud.bigquery.ml.models.options import OptionValue
 from localcloud.bigquery.ml.predicting.prediction import quoted, string_literal
 
 DISTANCE = "ML.DISTANCE"

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.generating.embeddings import Embedding, prepare_embedding
-from localcloud.bigquery.ml.models.statements import OptionValue
+from localcloud.bigquery.ml.models.options import OptionValue
 from localcloud.bigquery.ml.predicting.functions import counted_prefix
 
 # The arguments of each function that come first, and then the others but for the connection and the endpoint.

@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column
+from localcloud.bigquery.ml.models.options import OptionValue
 from localcloud.bigquery.ml.models.signature import ColumnType
-from localcloud.bigquery.ml.models.statements import OptionValue
 from localcloud.bigquery.ml.predicting.prediction import input_column, quoted, unused_name
 from localcloud.gemini.embeddings import TASK_TYPES, prediction
 from localcloud.gemini.errors import BackendError

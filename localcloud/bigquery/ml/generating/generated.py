@@ -24,8 +24,8 @@ from localcloud.bigquery.ml.generating.generation import (
 )
 from localcloud.bigquery.ml.generating.managed import MANAGED_FUNCTIONS
 from localcloud.bigquery.ml.generating.output_schema import parse_output_schema
+from localcloud.bigquery.ml.models.options import OptionValue
 from localcloud.bigquery.ml.models.signature import ColumnType
-from localcloud.bigquery.ml.models.statements import OptionValue
 from localcloud.bigquery.ml.predicting.functions import Functions, counted_prefix
 from localcloud.bigquery.ml.predicting.prediction import input_column, quoted, string_literal, unused_name
 from localcloud.gemini.backends import ModelBackend

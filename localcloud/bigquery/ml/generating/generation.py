@@ -19,7 +19,7 @@ import pyarrow as pa
 from localcloud.apis.messages import VERTEX_AI
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.generating.output_schema import OutputType
-from localcloud.bigquery.ml.models.statements import OptionValue
+from localcloud.bigquery.ml.models.options import OptionValue
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.models import MODELS
 

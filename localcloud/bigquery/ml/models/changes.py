@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.ml.models.options import OptionValue
 from localcloud.bigquery.ml.models.registration import check_vertex_id
-from localcloud.bigquery.ml.models.statements import OptionValue
 
 # https://cloud.google.com/bigquery/docs/labels-intro#requirements
 _LABEL_KEY = re.compile(r"[^\W\dA-Z][^\WA-Z-]*[\w-]*")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.models.catalog import Model
 from localcloud.bigquery.ml.models.importing import split_uri
-from localcloud.bigquery.ml.models.statements import OptionValue
+from localcloud.bigquery.ml.models.options import OptionValue
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rules.errors import NotFound as ObjectNotFound
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.type_names import standard_name
+from localcloud.bigquery.ml.models.options import OptionValue
 from localcloud.bigquery.ml.models.registration import check_alias, check_vertex_id
 from localcloud.bigquery.ml.models.signature import Feature, Signature
-from localcloud.bigquery.ml.models.statements import CreateModel, FieldDeclaration, OptionValue
+from localcloud.bigquery.ml.models.statements import CreateModel, FieldDeclaration
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rules.errors import NotFound as ObjectNotFound
 from localcloud.storage.rules.resources import StoredObject

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.models.importing import split_uri
-from localcloud.bigquery.ml.models.statements import CreateMode, OptionValue, take_options
+from localcloud.bigquery.ml.models.options import OptionValue, take_options
+from localcloud.bigquery.ml.models.statements import CreateMode
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.reading.tokens import Cursor
 

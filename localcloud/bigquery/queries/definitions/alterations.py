@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import quote
-from localcloud.bigquery.ml.models.statements import Expression, take_options
+from localcloud.bigquery.ml.models.options import Expression, take_options
 from localcloud.bigquery.queries.definitions.column_types import set_column_type
 from localcloud.bigquery.queries.definitions.declared_columns import check_declared_columns, check_default
 from localcloud.bigquery.queries.definitions.keys import alter_keys

@@ -16,7 +16,7 @@ from bqemulator.catalog.models import RangePartitioning, TableMeta, TimePartitio
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.ml.models.statements import OptionValue, take_options
+from localcloud.bigquery.ml.models.options import OptionValue, take_options
 from localcloud.bigquery.ml.objects.statements import table_name
 from localcloud.bigquery.queries.definitions.table_options import apply_options, check_options
 from localcloud.bigquery.queries.definitions.tables import completed

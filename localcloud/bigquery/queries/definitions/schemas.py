@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.job.jobs import canonical_location
-from localcloud.bigquery.ml.models.statements import OptionValue, take_options
+from localcloud.bigquery.ml.models.options import OptionValue, take_options
 from localcloud.bigquery.queries.definitions.table_options import labels_of, value_of_option
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement

@@ -16,7 +16,7 @@ from bqemulator.catalog.models import TableMeta, TimePartitioning
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.ml.models.statements import Expression, OptionValue, take_options
+from localcloud.bigquery.ml.models.options import Expression, OptionValue, take_options
 from localcloud.bigquery.ml.objects.statements import table_name
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement, TableName

@@ -9,7 +9,8 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.queries.statements import Statements
-from localcloud.bigquery.sql.reading.statement import DML_TYPES, Statement
+from localcloud.bigquery.sql.reading.statement import Statement
+from localcloud.bigquery.sql.reading.statement_types import DML_TYPES
 
 # The types of the tables and views that a statement can drop, alter, replace or change.
 _TYPES = {

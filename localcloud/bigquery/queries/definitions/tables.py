@@ -25,7 +25,8 @@ from localcloud.bigquery.queries.definitions.table_types import check_target
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.columns import column_names
 from localcloud.bigquery.sql.reading.draft import Draft
-from localcloud.bigquery.sql.reading.statement import VIEW_TYPES, Statement, TableName, read_statement
+from localcloud.bigquery.sql.reading.statement import Statement, TableName, read_statement
+from localcloud.bigquery.sql.reading.statement_types import VIEW_TYPES
 from localcloud.bigquery.sql.structs.positions import query_by_position
 from localcloud.bigquery.sql.structs.value_tables import expanded, name_columns, unnamed, value_of
 from localcloud.bigquery.sql.tables.column_types import column_types

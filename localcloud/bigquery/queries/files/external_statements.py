@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.models.statements import OptionValue, take_options
+from localcloud.bigquery.ml.models.options import OptionValue, take_options
 from localcloud.bigquery.ml.objects.statements import table_name
 from localcloud.bigquery.queries.definitions.table_options import apply_options, check_options, kept_values
 from localcloud.bigquery.queries.files.external_definitions import definition_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.models.statements import OptionValue, take_options
+from localcloud.bigquery.ml.models.options import OptionValue, take_options
 from localcloud.bigquery.ml.objects.statements import table_name
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.reading.tokens import Cursor, Token, syntax_error

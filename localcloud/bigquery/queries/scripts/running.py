@@ -53,7 +53,8 @@ from localcloud.bigquery.sql.checks.refused_statements import reject_refused_sta
 from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
 from localcloud.bigquery.sql.reading.called import calls
 from localcloud.bigquery.sql.reading.literals import plain_literals
-from localcloud.bigquery.sql.reading.statement import DML_TYPES, VIEW_TYPES, Statement, read_statement
+from localcloud.bigquery.sql.reading.statement import Statement, read_statement
+from localcloud.bigquery.sql.reading.statement_types import DML_TYPES, VIEW_TYPES
 from localcloud.bigquery.sql.reading.tokens import tokens
 from localcloud.bigquery.sql.values.parameters import Parameters, Value
 from localcloud.bigquery.sql.values.variables import replace_variables

@@ -17,7 +17,8 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.scripts.traces import frames_of, trace_variables
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
-from localcloud.bigquery.sql.reading.statement import DML_TYPES, Statement
+from localcloud.bigquery.sql.reading.statement import Statement
+from localcloud.bigquery.sql.reading.statement_types import DML_TYPES
 from localcloud.bigquery.sql.values.parameters import Value
 from localcloud.bigquery.tables.transactions import Transaction
 

@@ -17,48 +17,15 @@ from localcloud.bigquery.sql.reading.called import calls
 from localcloud.bigquery.sql.reading.identifiers import check_table_id
 from localcloud.bigquery.sql.reading.names import bracket_json, quote_keywords, quote_names, unnest_paths
 from localcloud.bigquery.sql.reading.sources import correlated_paths
+from localcloud.bigquery.sql.reading.statement_types import (
+    DDL_OPERATIONS,
+    DML_TYPES,
+    start_of,
+    type_by_tree,
+    type_by_words,
+)
 from localcloud.bigquery.sql.reading.tokens import parsed, readable_tokens
 
-_ENDPOINT = re.compile(r"^\s*(?:--[^\n]*\n\s*|#[^\n]*\n\s*|/\*.*?\*/\s*)*", re.DOTALL)
-
-# https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobStatistics2 (statementType)
-_TYPE_BY_WORDS: tuple[tuple[str, str], ...] = (
-    (r"CREATE\s+(OR\s+REPLACE\s+)?MATERIALIZED\s+VIEW\b", "CREATE_MATERIALIZED_VIEW"),
-    (r"DROP\s+MATERIALIZED\s+VIEW\b", "DROP_MATERIALIZED_VIEW"),
-    (r"CREATE\s+(OR\s+REPLACE\s+)?EXTERNAL\s+TABLE\b", "CREATE_EXTERNAL_TABLE"),
-    (r"DROP\s+EXTERNAL\s+TABLE\b", "DROP_EXTERNAL_TABLE"),
-    (r"CREATE\s+SNAPSHOT\s+TABLE\b", "CREATE_SNAPSHOT_TABLE"),
-    (r"DROP\s+SNAPSHOT\s+TABLE\b", "DROP_SNAPSHOT_TABLE"),
-    (r"CREATE\s+(OR\s+REPLACE\s+)?ROW\s+ACCESS\s+POLICY\b", "CREATE_ROW_ACCESS_POLICY"),
-    (r"DROP\s+(ALL\s+)?ROW\s+ACCESS\s+POLIC", "DROP_ROW_ACCESS_POLICY"),
-    (r"CREATE\s+(OR\s+REPLACE\s+)?(TEMP\s+|TEMPORARY\s+)?FUNCTION\b", "CREATE_FUNCTION"),
-    (r"CREATE\s+(OR\s+REPLACE\s+)?TABLE\s+FUNCTION\b", "CREATE_TABLE_FUNCTION"),
-    (r"DROP\s+TABLE\s+FUNCTION\b", "DROP_TABLE_FUNCTION"),
-    (r"CREATE\s+(OR\s+REPLACE\s+)?PROCEDURE\b", "CREATE_PROCEDURE"),
-    (r"DROP\s+FUNCTION\b", "DROP_FUNCTION"),
-    (r"DROP\s+PROCEDURE\b", "DROP_PROCEDURE"),
-    (r"CREATE\s+(OR\s+REPLACE\s+)?MODEL\b", "CREATE_MODEL"),
-    (r"ALTER\s+MODEL\b", "ALTER_MODEL"),
-    (r"DROP\s+MODEL\b", "DROP_MODEL"),
-    (r"EXPORT\s+MODEL\b", "EXPORT_MODEL"),
-    (r"EXPORT\s+DATA\b", "EXPORT_DATA"),
-    (r"LOAD\s+DATA\b", "LOAD_DATA"),
-    (r"ALTER\s+TABLE\b", "ALTER_TABLE"),
-    (r"ALTER\s+VIEW\b", "ALTER_VIEW"),
-    (r"ALTER\s+SCHEMA\b", "ALTER_SCHEMA"),
-    (r"TRUNCATE\s+TABLE\b", "TRUNCATE_TABLE"),
-)
-_TYPE_PATTERNS = tuple((re.compile(words, re.IGNORECASE), kind) for words, kind in _TYPE_BY_WORDS)
-
-_TYPE_BY_NODE: tuple[tuple[type[exp.Expr], str], ...] = (
-    (exp.Query, "SELECT"),
-    (exp.Insert, "INSERT"),
-    (exp.Update, "UPDATE"),
-    (exp.Delete, "DELETE"),
-    (exp.Merge, "MERGE"),
-    (exp.TruncateTable, "TRUNCATE_TABLE"),
-    (exp.Alter, "ALTER_TABLE"),
-)
 _DELETE = re.compile(r"DELETE\s+(?!FROM\b)(?=[`\w])", re.IGNORECASE)
 _COPY = re.compile(
     r"(?P<head>CREATE\s+(?:OR\s+REPLACE\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?[`\w.-]+)\s+COPY\s+(?=[`\w])",
@@ -73,25 +40,6 @@ _SNAPSHOT_OF = re.compile(
     r"CREATE\s+SNAPSHOT\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?[`\w.-]+\s+CLONE\s+(?P<name>(?:`[^`]+`|[\w.-]+)+)",
     re.IGNORECASE,
 )
-VIEW_TYPES = frozenset({"CREATE_VIEW", "CREATE_MATERIALIZED_VIEW"})
-DML_TYPES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE"})
-
-# Statements that create, change or drop a table or view.
-DDL_OPERATIONS: dict[str, str] = {
-    "CREATE_TABLE": "CREATE",
-    "CREATE_TABLE_AS_SELECT": "CREATE",
-    "CREATE_VIEW": "CREATE",
-    "CREATE_MATERIALIZED_VIEW": "CREATE",
-    "CREATE_EXTERNAL_TABLE": "CREATE",
-    "CREATE_SNAPSHOT_TABLE": "CREATE",
-    "DROP_TABLE": "DROP",
-    "DROP_VIEW": "DROP",
-    "DROP_MATERIALIZED_VIEW": "DROP",
-    "DROP_EXTERNAL_TABLE": "DROP",
-    "DROP_SNAPSHOT_TABLE": "DROP",
-    "ALTER_TABLE": "ALTER",
-    "ALTER_VIEW": "ALTER",
-}
 
 
 @dataclass(frozen=True)
@@ -252,7 +200,7 @@ def read_statement(sql: str, *, project: str) -> Statement:
     before you change it.
     """
     sql = bracket_json(unnest_paths(quote_names(_parseable(sql))))
-    kind = _kind_by_words(sql)
+    kind = type_by_words(sql)
     tree = parsed(sql)
     if tree is None:
         quoted = quote_keywords(sql)
@@ -263,7 +211,7 @@ def read_statement(sql: str, *, project: str) -> Statement:
     if paths := correlated_paths(tree):
         sql = _unnested(sql, paths)
         tree = parsed(sql) or tree
-    kind = kind or _kind_by_tree(tree)
+    kind = kind or type_by_tree(tree)
     shadowed = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
     tables: dict[TableName, None] = {}
     unqualified: list[Unqualified] = []
@@ -325,34 +273,11 @@ def _is_behind(expression: exp.Expr, child: exp.Expr, clause: exp.With) -> bool:
 
 def _parseable(sql: str) -> str:
     """Return a statement in words that sqlglot knows: DELETE with FROM, and CLONE for COPY, which makes the same table."""
-    start = _start(sql)
+    start = start_of(sql)
     if (copy := _COPY.match(sql, start)) is not None:
         return f"{sql[:start]}{copy['head']} CLONE {sql[copy.end() :]}"
     found = _DELETE.match(sql, start)
     return sql if found is None else f"{sql[: found.end()]}FROM {sql[found.end() :]}"
-
-
-def _kind_by_words(sql: str) -> str:
-    start = _start(sql)
-    return next((kind for pattern, kind in _TYPE_PATTERNS if pattern.match(sql, start)), "")
-
-
-def _start(sql: str) -> int:
-    """Return the offset of the first word, after comments."""
-    return _ENDPOINT.match(sql).end()  # type: ignore[union-attr]
-
-
-def _kind_by_tree(tree: exp.Expr) -> str:
-    for node, kind in _TYPE_BY_NODE:
-        if isinstance(tree, node):
-            return kind
-    if isinstance(tree, (exp.Create, exp.Drop)):
-        verb = "CREATE" if isinstance(tree, exp.Create) else "DROP"
-        what = (tree.args.get("kind") or "").upper()
-        if verb == "CREATE" and what == "TABLE" and tree.args.get("expression"):
-            return "CREATE_TABLE_AS_SELECT"
-        return f"{verb}_{what}"
-    return ""
 
 
 def _target(tree: exp.Expr, kind: str, project: str) -> TableName | None:
@@ -366,7 +291,7 @@ def _target(tree: exp.Expr, kind: str, project: str) -> TableName | None:
 
 def _altered(sql: str, project: str) -> TableName | None:
     """Return the table of an ALTER or CREATE SNAPSHOT TABLE that sqlglot does not parse, if it is named with a dataset."""
-    found = _ALTER.match(sql, _start(sql))
+    found = _ALTER.match(sql, start_of(sql))
     parts = found["name"].replace("`", "").split(".") if found is not None else []
     if len(parts) not in (2, 3):
         return None
@@ -375,7 +300,7 @@ def _altered(sql: str, project: str) -> TableName | None:
 
 def _altered_names(sql: str) -> tuple[Unqualified, ...]:
     """Return the names of the tables of such a statement that have no dataset."""
-    found = [_ALTER.match(sql, _start(sql)), _SNAPSHOT_OF.match(sql, _start(sql))]
+    found = [_ALTER.match(sql, start_of(sql)), _SNAPSHOT_OF.match(sql, start_of(sql))]
     return tuple(
         Unqualified(match["name"].strip("`"), match.start("name"))
         for match in found

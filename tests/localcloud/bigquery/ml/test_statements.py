@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.calls import Span, find_calls, find_common_tables
 from localcloud.bigquery.ml.generating.output_schema import parse_output_schema
+from localcloud.bigquery.ml.models.options import Expression
 from localcloud.bigquery.ml.models.statements import (
     AlterModel,
     CreateMode,
     CreateModel,
     DropModel,
     ExportModel,
-    Expression,
     FieldDeclaration,
     ModelReference,
     ModelStatement,

@@ -23,7 +23,7 @@ from localcloud.storage.rules.resources import StoredObject
 from localcloud.storage.xml.errors import document
 from localcloud.storage.xml.policies import Policy
 from localcloud.storage.xml.signatures import Verifier, check_form_signature
-from localcloud.storage.xml.targets import METADATA, fields_in
+from localcloud.storage.xml.targets import LARGEST_DOCUMENT, METADATA, fields_in
 
 FORM_TYPE = "multipart/form-data"
 # The fields of a form that begin with this and are not read mean something that a client would miss.
@@ -63,6 +63,7 @@ async def upload_by_form(
 async def _fields(parts: PartStream) -> tuple[dict[str, str], Message]:
     """Return the fields before the file, by their names in small letters, and the headers of the file's part."""
     fields: dict[str, str] = {}
+    size = 0
     while True:
         headers = await parts.next_headers()
         name = str(headers.get_param("name", "", "content-disposition")).lower()
@@ -71,6 +72,9 @@ async def _fields(parts: PartStream) -> tuple[dict[str, str], Message]:
         if not name:
             raise InvalidRequest("A part of the form has no name in its Content-Disposition.")
         content = await parts.read_content()
+        size += len(name) + len(content)
+        if size > LARGEST_DOCUMENT:
+            raise InvalidRequest(f"The fields before the file have more than {LARGEST_DOCUMENT:,} bytes.")
         try:
             fields[name] = content.decode()
         except UnicodeDecodeError:

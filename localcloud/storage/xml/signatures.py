@@ -22,6 +22,7 @@ Verifier = Callable[[str, bytes, bytes], bool]
 """Returns whether an account, by its e-mail address, has signed a text with its key."""
 
 _ALGORITHM = "GOOG4-RSA-SHA256"
+_HMAC_ALGORITHM = "GOOG4-HMAC-SHA256"
 LONGEST_LIFE = timedelta(days=7)
 _TIME = "%Y%m%dT%H%M%SZ"
 _PORT = re.compile(r":[0-9]+$")
@@ -70,7 +71,7 @@ def check_signature(request: SignedRequest, verify: Verifier, now: datetime) -> 
     parameters = request.parameters()
     for name in parameters:
         if name.lower().startswith("x-amz-") or name == "AWSAccessKeyId":
-            raise NotImplementedHere(f"The local cloud does not have HMAC keys, with which this URL is signed: {name}.")
+            raise _hmac_refusal(name)
     # Google's libraries write X-Goog-Signature, gcloud writes x-goog-signature.
     of_version_4 = {name.lower(): value for name, value in parameters.items() if name.lower().startswith("x-goog-")}
     if "x-goog-signature" in of_version_4:
@@ -134,6 +135,7 @@ def check_form_signature(fields: Mapping[str, str], verify: Verifier) -> None:
     Raises:
         InvalidSignature: A field of the signature is missing or malformed.
         SignatureMismatch: The signature is not that of the account over the policy.
+        NotImplementedHere: The form is signed with an HMAC key.
     """
     try:
         if "x-goog-signature" in fields:
@@ -141,6 +143,7 @@ def check_form_signature(fields: Mapping[str, str], verify: Verifier) -> None:
             signature = bytes.fromhex(fields["x-goog-signature"])
         else:
             email = fields["googleaccessid"]
+            _check_account(email)
             signature = base64.b64decode(fields["signature"], validate=True)
     except (KeyError, ValueError):
         raise InvalidSignature(
@@ -150,8 +153,20 @@ def check_form_signature(fields: Mapping[str, str], verify: Verifier) -> None:
         raise SignatureMismatch("Access denied.", fields["policy"])
 
 
+def _check_account(email: str) -> None:
+    """Raise ``NotImplementedHere`` if what signs is an HMAC key, which has no address."""
+    if "@" not in email:
+        raise _hmac_refusal(email)
+
+
+def _hmac_refusal(sign: str) -> NotImplementedHere:
+    return NotImplementedHere(f"The local cloud does not have HMAC keys, with which this request is signed: {sign}.")
+
+
 def _credential(parameters: Mapping[str, str]) -> tuple[str, str]:
     """Return the account that signs with version 4, and the scope of its signature. Raises ``InvalidSignature``."""
+    if parameters.get("x-goog-algorithm") == _HMAC_ALGORITHM:
+        raise _hmac_refusal(_HMAC_ALGORITHM)
     if parameters.get("x-goog-algorithm") != _ALGORITHM:
         raise InvalidSignature(f"X-Goog-Algorithm must be {_ALGORITHM}: the local cloud checks no other signatures.")
     email, _, scope = parameters.get("x-goog-credential", "").partition("/")
@@ -169,6 +184,7 @@ def _check_version_2(request: SignedRequest, parameters: Mapping[str, str], veri
         raise InvalidSignature("Expires must be a number of seconds since 1970, and Signature base64.") from None
     if now > expires:
         raise ExpiredToken(f"Request signature expired at: {expires.isoformat()}")
+    _check_account(parameters["GoogleAccessId"])
     others = sorted(
         (name.lower(), value.strip())
         for name, value in parameters.items()

@@ -91,6 +91,12 @@ def test_a_form_says_how_it_is_answered(xml_world: StorageWorld) -> None:
     assert [stored.name for stored in xml_world.store.list(BUCKET)] == ["b", "in/a.txt"]
 
 
+def test_the_fields_of_a_form_have_a_limit_together(xml_world: StorageWorld) -> None:
+    fields = {f"x-ignore-{number}": "x" * (300 << 10) for number in range(4)}
+    answer = send(xml_world, {"key": "a", **fields})
+    assert (answer.status_code, "1,048,576 bytes" in answer.text) == (400, True)
+
+
 def test_a_form_of_version_2_is_checked_too(xml_world: StorageWorld, signer: Credentials) -> None:
     until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     document = {"expiration": until, "conditions": [["eq", "$key", "a"], {"bucket": BUCKET}]}

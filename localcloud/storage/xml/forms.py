@@ -103,6 +103,9 @@ def _upload(bucket: str, fields: Mapping[str, str], file: Message, now: datetime
     status = fields.get("success_action_status")
     if status is not None and status not in _ANSWERS:
         raise InvalidRequest(f"Invalid success_action_status: {status!r} is not one of {', '.join(_ANSWERS)}")
+    redirect = fields.get("success_action_redirect", "")
+    if not redirect.isascii() or not redirect.isprintable():
+        raise InvalidRequest(f"Invalid success_action_redirect: {redirect!r} is not a URL")
     return Upload(
         bucket,
         name,

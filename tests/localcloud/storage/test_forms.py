@@ -88,6 +88,8 @@ def test_a_form_says_how_it_is_answered(xml_world: StorageWorld) -> None:
     there = send(xml_world, {"key": "b", "success_action_redirect": "http://127.0.0.1/done?x=1"})
     assert there.status_code == 303
     assert there.headers["location"].startswith(f"http://127.0.0.1/done?x=1&bucket={BUCKET}&key=b&etag=")
+    split = send(xml_world, {"key": "c", "success_action_redirect": "http://127.0.0.1/\r\nx-own: header"})
+    assert (split.status_code, "success_action_redirect" in split.text) == (400, True)
     assert [stored.name for stored in xml_world.store.list(BUCKET)] == ["b", "in/a.txt"]
 
 

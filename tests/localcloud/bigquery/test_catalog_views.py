@@ -57,6 +57,11 @@ def shown(world: BigQueryWorld, dataset: str) -> str:
             [("CREATE VIEW `{p}.{d}.v`\nAS SELECT id FROM {d}.t;",)]),
         ("SELECT column_name, data_type, column_default FROM {d}.INFORMATION_SCHEMA.COLUMNS WHERE table_name = 't'",
             [("id", "INT64", "NULL"), ("r", "STRUCT<a ARRAY<STRUCT<b DATE>>>", "NULL")]),
+        ("SELECT table_name, view_definition FROM {d}.INFORMATION_SCHEMA.VIEWS", [("v", "SELECT id FROM {d}.t")]),
+        ("SELECT t.table_id, m.table_name, o.option_value FROM {d}.__TABLES__ AS t "
+            "LEFT JOIN {d}.INFORMATION_SCHEMA.MATERIALIZED_VIEWS AS m ON m.table_name = t.table_id "
+            "LEFT JOIN {d}.INFORMATION_SCHEMA.TABLE_OPTIONS AS o ON o.table_name = t.table_id "
+            "WHERE REGEXP_CONTAINS(t.table_id, '^.$') ORDER BY 1", [("t", None, None), ("u", None, None), ("v", None, None)]),
         ("SELECT partition_id, total_rows FROM {d}.INFORMATION_SCHEMA.PARTITIONS WHERE table_name = 't'", [(None, 2)]),
     ],
 )  # fmt: skip

@@ -183,7 +183,7 @@ def test_an_object_table_keeps_its_description_labels_and_expiry(
         datetime(2100, 1, 1, tzinfo=UTC),
     )
     options = f"SELECT option_name, option_value FROM {dataset}.INFORMATION_SCHEMA.TABLE_OPTIONS"
-    assert dict(world.rows(options))["labels"] == '[("team", "films")]'
+    assert dict(world.rows(options))["labels"] == '[STRUCT("team", "films")]'
 
 
 def test_creating_a_sample_connection_replaces_it() -> None:

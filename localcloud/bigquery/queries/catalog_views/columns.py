@@ -56,6 +56,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
     "KEY_COLUMN_USAGE": _CONSTRAINT
     | _NAMES
     | {"column_name": TEXT, "ordinal_position": NUMBER, "position_in_unique_constraint": NUMBER},
+    "MATERIALIZED_VIEWS": _NAMES | {"last_refresh_time": TIME, "refresh_watermark": TIME},
     "PARAMETERS": {
         "specific_catalog": TEXT,
         "specific_schema": TEXT,
@@ -80,6 +81,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
     "TABLE_CONSTRAINTS": _CONSTRAINT
     | _NAMES
     | {"constraint_type": TEXT, "is_deferrable": TEXT, "initially_deferred": TEXT, "enforced": TEXT},
+    "TABLE_OPTIONS": _NAMES | _OPTION,
     "TABLE_STORAGE": {
         "project_id": TEXT,
         "project_number": NUMBER,
@@ -96,6 +98,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "deleted": BOOL,
         "table_type": TEXT,
     },
+    "VIEWS": _NAMES | {"view_definition": TEXT, "check_option": TEXT, "use_standard_sql": TEXT},
     "__TABLES__": {
         "project_id": TEXT,
         "dataset_id": TEXT,

@@ -5,17 +5,16 @@ https://cloud.google.com/bigquery/docs/information-schema-tables
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from bqemulator.catalog.models import RangePartitioning, TableMeta, TimePartitioning
 
 from localcloud.bigquery.base.schema import Field
 from localcloud.bigquery.base.type_names import declared_type
+from localcloud.bigquery.queries.catalog_views.options import options_of, quoted
 from localcloud.bigquery.tables.columns.field_settings import rest_fields
 from localcloud.bigquery.tables.columns.keys import Keys
 
-_DAY_MS = 24 * 60 * 60 * 1000
 _KINDS = {
     "VIEW": "VIEW",
     "MATERIALIZED_VIEW": "MATERIALIZED VIEW",
@@ -33,7 +32,7 @@ def ddl_of(table: TableMeta, keys: Keys) -> str:
         parts += _layout(table)
     elif kind == "SNAPSHOT TABLE" and table.base_table:
         parts.append(f"CLONE `{table.base_table}`")
-    options = [f"  {name}={value}" for name, value in _options(table)]
+    options = [f"  {name}={value}" for name, _, value in options_of(table, pair="")]
     if options:
         parts.append("OPTIONS(\n" + ",\n".join(options) + "\n)")
     if kind.endswith("VIEW"):
@@ -48,7 +47,7 @@ def _column(field: Field, indent: str) -> str:
     if field.get("defaultValueExpression"):
         parts.append(f"DEFAULT {field['defaultValueExpression']}")
     if field.get("description"):
-        parts.append(f"OPTIONS(description={_quoted(field['description'])})")
+        parts.append(f"OPTIONS(description={quoted(field['description'])})")
     return " ".join(parts)
 
 
@@ -82,24 +81,3 @@ def _time_partition(table: TableMeta, column: str | None, unit: str) -> str:
     if unit == "DAY":
         return column if kind == "DATE" else f"DATE({column})"
     return f"{kind}_TRUNC({column}, {unit})"
-
-
-def _options(table: TableMeta) -> Iterator[tuple[str, str]]:
-    if table.expiration_time is not None:
-        moment = table.expiration_time.strftime("%Y-%m-%dT%H:%M:%S")
-        yield "expiration_timestamp", f'TIMESTAMP "{moment}.{table.expiration_time.microsecond // 1000:03d}Z"'
-    partitioning = table.time_partitioning
-    if partitioning is not None and partitioning.expiration_ms is not None:
-        yield "partition_expiration_days", f"{partitioning.expiration_ms / _DAY_MS:g}"
-    if partitioning is not None and partitioning.require_partition_filter:
-        yield "require_partition_filter", "true"
-    for name, text in (("friendly_name", table.friendly_name), ("description", table.description)):
-        if text is not None:
-            yield name, _quoted(text)
-    if table.labels:
-        pairs = ", ".join(f"({_quoted(key)}, {_quoted(value)})" for key, value in table.labels.items())
-        yield "labels", f"[{pairs}]"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

@@ -14,6 +14,7 @@ from localcloud.bigquery.base.schema import Field
 from localcloud.bigquery.base.type_names import declared_type
 from localcloud.bigquery.job.jobs import milliseconds
 from localcloud.bigquery.queries.catalog_views.ddl import ddl_of
+from localcloud.bigquery.queries.catalog_views.options import options_of
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
 from localcloud.bigquery.tables.columns.field_settings import rest_fields
@@ -45,6 +46,11 @@ def table_rows(view: str, table: TableMeta, destinations: Destinations) -> Itera
             yield from _partitions(table, destinations)
         case "TABLES":
             yield _table(table, destinations)
+        case "TABLE_OPTIONS":
+            for name, kind, value in options_of(table):
+                yield _names(table) | _option(name, kind, value)
+        case "VIEWS" | "MATERIALIZED_VIEWS":
+            yield from _view_rows(view, table, destinations)
         case "COLUMN_FIELD_PATHS":
             for field in rest_fields(table):
                 yield from _paths(_names(table) | {"column_name": field["name"]}, field, "")
@@ -59,6 +65,15 @@ def table_rows(view: str, table: TableMeta, destinations: Destinations) -> Itera
 
 def _names(table: TableMeta) -> Row:
     return {"table_catalog": table.project_id, "table_schema": table.dataset_id, "table_name": table.table_id}
+
+
+def _view_rows(view: str, table: TableMeta, destinations: Destinations) -> Iterator[Row]:
+    """Yield the row of a view, or of a materialized one, whose rows are always current."""
+    if view == "VIEWS" and table.table_type == "VIEW":
+        yield _names(table) | {"view_definition": table.view_query, "use_standard_sql": "YES"}
+    elif view == "MATERIALIZED_VIEWS" and table.table_type == "MATERIALIZED_VIEW":
+        now = destinations.context.clock.now()
+        yield _names(table) | {"last_refresh_time": now, "refresh_watermark": now}
 
 
 def _columns(table: TableMeta) -> Iterator[Row]:

@@ -12,6 +12,9 @@ from bqemulator.storage.arrow_bridge import bq_rows_to_arrow
 from bqemulator.storage.type_map import bq_schema_to_duckdb_columns
 from bqemulator.types.range_type import detect_range_element
 
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.type_names import sql_type
+
 Field = dict[str, Any]
 
 # DuckDB's type ids, and the type names of TableFieldSchema.
@@ -92,11 +95,21 @@ def field_of(name: str, duckdb_type: Any) -> Field:
     Args:
         name: The column's name.
         duckdb_type: A ``DuckDBPyType``, or a type's name as ``DESCRIBE`` prints it.
+
+    Raises:
+        QueryError: It is an array of arrays.
     """
     kind = duckdb.sqltype(duckdb_type) if isinstance(duckdb_type, str) else duckdb_type
     mode = "NULLABLE"
-    while kind.id in ("list", "array"):
+    if kind.id in ("list", "array"):
         mode, kind = "REPEATED", dict(kind.children)["child"]
+    if kind.id in ("list", "array"):
+        # https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#array_type
+        element = sql_type(field_of(name, kind))
+        raise QueryError(
+            f"Cannot construct array with element type {element} because nested arrays are not supported",
+            location="query",
+        )
     text = str(kind)
     if kind.id == "struct":
         ranged = detect_range_element(text)

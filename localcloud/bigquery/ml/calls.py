@@ -26,6 +26,8 @@ _NAMED = re.compile(r"\s*(\w+)\s*=>\s*")
 # The words and symbols before the call of a table function.
 _PLACE = re.compile(r"(?:.*\s)?(?:FROM|JOIN|USING)|[,(]", re.IGNORECASE | re.DOTALL)
 _SYSTEM_TIME = re.compile(r"\s*(?:(?:AS\s+)?`?\w+`?\s+)?(?P<word>FOR)\s+SYSTEM_TIME\b", re.IGNORECASE)
+# A model without a dataset, as the first argument of a call.
+_SHORT_MODEL = re.compile(r"\(\s*MODEL\s+[`\w]+\s*[,)]", re.IGNORECASE)
 _AI_IF = re.compile(r"\bAI\s*\.\s*IF\s*\(", re.IGNORECASE)
 
 
@@ -104,6 +106,18 @@ def parseable_calls(sql: str) -> str:
     if _QUERY_VALUE.search(sql) is not None:
         for call in reversed(list(find_calls(sql, frozenset({"VECTOR_SEARCH"}), Span(0, len(sql))))):
             sql = _with_query(sql, call)
+    return sql
+
+
+def with_default_models(sql: str, prefix: str) -> str:
+    """Return GoogleSQL with ``prefix`` before the models without a dataset in calls, such as ``ML.PREDICT(MODEL m, ...)``."""
+    if _SHORT_MODEL.search(sql) is None:
+        return sql
+    found = tokens(sql)
+    for opening, word, name, end in reversed(list(zip(found, found[1:], found[2:], found[3:], strict=False))):
+        is_model = opening.is_symbol("(") and word.is_word("MODEL") and name.kind in ("word", "quoted")
+        if is_model and "." not in name.text and end.is_symbol(",", ")"):
+            sql = sql[: name.start] + prefix + sql[name.start :]
     return sql
 
 

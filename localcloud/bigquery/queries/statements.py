@@ -29,6 +29,7 @@ from localcloud.bigquery.base.callers import identity_of
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import Field, field_of
 from localcloud.bigquery.base.session import Column, Session
+from localcloud.bigquery.ml.calls import with_default_models
 from localcloud.bigquery.ml.models.statements import ModelStatement
 from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
@@ -216,25 +217,27 @@ class Statements(Session):
         self._default = _split_dataset(self.default_dataset, project)
 
     def qualify(self, sql: str) -> str:
-        """Return ``sql`` in a form that sqlglot can parse, with the default dataset added to table names without one."""
+        """Return ``sql`` in a form that sqlglot can parse, with the default dataset added to tables and models without one."""
         if self._session_id is not None:
             dataset = f"`{self.project}`.`{dataset_of_session(self._session_id)}`."
             sql = _SESSION_TABLE.sub(dataset, _TEMPORARY_OF_SESSION.sub(r"\1", sql))
         statement = read_statement(sql, project=self.project)
         sql, names = statement.sql, statement.unqualified
-        if self._default is None or not names:
+        if self._default is None:
             return sql
+        prefix = "`{}`.`{}`.".format(*self._default)
+        if not names:
+            return with_default_models(sql, prefix)
         temporary = {
             row[0].lower()
             for row in self.engine.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
         }
         if isinstance(statement.tree, exp.Create) and statement.is_temporary:
             temporary.add(names[0].name.lower())  # the new table
-        prefix = "`{}`.`{}`.".format(*self._default)
         for name in sorted(names, key=lambda found: found.start, reverse=True):
             if name.name.lower() not in temporary:
                 sql = sql[: name.start] + prefix + sql[name.start :]
-        return sql
+        return with_default_models(sql, prefix)
 
     def columns_of(self, table: exp.Table) -> frozenset[str]:
         """Return the names of a table's columns in lower case; none if the table does not exist."""

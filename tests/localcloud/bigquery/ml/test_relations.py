@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from google.api_core.exceptions import BadRequest
+from google.cloud import bigquery
 
 from localcloud.bigquery.sql.reading.piped_calls import without_piped_calls
 from tests.localcloud.bigquery.ml.test_models import identity
-from tests.localcloud.bigquery.ml.world import MlWorld, ml_world
+from tests.localcloud.bigquery.ml.world import PROJECT, MlWorld, ml_world
 
 DEFINITIONS = (
     "CREATE TABLE d.t AS SELECT x, CAST(x AS INT64) AS id FROM UNNEST([1.0, 2.0, 3.0]) AS x",
@@ -68,6 +69,7 @@ def test_a_prediction_is_a_relation_of_its_statement(world: MlWorld, sql: str, r
     ("sql", "message"),
     [
         ("SELECT ML.PREDICT(MODEL d.m, TABLE d.t)", "ML.PREDICT can only be called in a FROM clause at [1:8]"),
+        ("SELECT ARRAY_AGG([y]) FROM ML.PREDICT(MODEL d.m, TABLE d.t)", "with element type ARRAY<FLOAT64> because nested"),
         ("SELECT y FROM ML.PREDICT(MODEL d.m, (SELECT x, 1 AS Y FROM d.t))", "Column name y is ambiguous at [1:8]"),
         ("SELECT TO_JSON(p) FROM ML.PREDICT(MODEL d.m, (SELECT x, 1 AS y FROM d.t)) AS p", "The row p, which has two"),
         ("SELECT (SELECT y FROM ML.PREDICT(MODEL d.m, (SELECT t.x))) FROM d.t",
@@ -104,6 +106,14 @@ def test_a_prediction_elsewhere_is_rejected(world: MlWorld, sql: str, message: s
 )
 def test_a_piped_call_gets_the_rows_before_it(sql: str, expected: str) -> None:
     assert without_piped_calls(sql) == expected
+
+
+def test_a_view_keeps_the_default_dataset_of_its_model(world: MlWorld) -> None:
+    config = bigquery.QueryJobConfig(default_dataset=f"{PROJECT}.{world.dataset}")
+    sql = "CREATE VIEW short AS SELECT y, '(MODEL m)' AS s FROM ML.PREDICT(MODEL m, TABLE t)"
+    world.client.query(sql, config).result()
+
+    assert world.rows("SELECT s, COUNT(*) AS n FROM d.short GROUP BY s") == [{"s": "(MODEL m)", "n": 3}]
 
 
 def test_the_rows_of_a_view_are_not_listed(world: MlWorld) -> None:

@@ -14,7 +14,7 @@ _SIGNED = r"(?P<{0}_sign>[-+]?)"
 _NUMBERS = {unit: rf"(?P<{unit}>\d+)" for unit in UNITS} | {"SECOND": r"(?P<SECOND>\d+(?:\.\d{1,9})?)"}
 _ISO = re.compile(
     r"P(?:(?P<year>-?\d+)Y)?(?:(?P<month>-?\d+)M)?(?:(?P<week>-?\d+)W)?(?:(?P<day>-?\d+)D)?"
-    r"(?:T(?:(?P<hour>-?\d+)H)?(?:(?P<minute>-?\d+)M)?(?:(?P<second>-?\d+(?:\.\d+)?)S)?)?"
+    r"(?:T(?:(?P<hour>-?\d+)H)?(?:(?P<minute>-?\d+)M)?(?:(?P<second>-?\d+(?:[.,]\d+)?)S)?)?"
 )
 # Without the units, two of these spans have the same format.
 _NEED_UNITS = frozenset({("MONTH", "DAY"), ("DAY", "HOUR"), ("HOUR", "MINUTE"), ("MINUTE", "SECOND")})
@@ -30,7 +30,7 @@ def interval_words(text: str) -> str:
         ValueError: The text has none of GoogleSQL's formats.
     """
     if (match := _ISO.fullmatch(text)) and any(match.groups()):
-        return " ".join(f"{number} {unit}s" for unit, number in match.groupdict().items() if number)
+        return " ".join(f"{number.replace(',', '.')} {unit}s" for unit, number in match.groupdict().items() if number)
     found = (words_of_span(text, first, last) for first, last in _SPANS)
     words = next((words for words in found if words is not None), None)
     if words is None:

@@ -63,6 +63,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "CAST(JUSTIFY_INTERVAL(INTERVAL '0-0 29 49' YEAR TO HOUR) AS STRING)": "0-1 1 1:0:0",
         "CAST(CAST('-1-2 3 10:20:30.456' AS INTERVAL) AS STRING)": "-1-2 3 10:20:30.456",
         "CAST(SAFE_CAST('1 day' AS INTERVAL) AS STRING)": None,
+        "CAST(CAST('PT10H20M30,456S' AS INTERVAL) AS STRING)": "0-0 0 10:20:30.456",
         "-INTERVAL '1-2' YEAR TO MONTH": relativedelta(years=-1, months=-2),
         "INTERVAL 1 DAY * -2": relativedelta(days=-2),
         "DATE '2021-05-20' - DATE '2020-04-19'": relativedelta(days=396),
@@ -245,6 +246,12 @@ VALUES: dict[str, dict[str, Any]] = {
         "SAFE_CAST('1' AS BOOL)": None,
         "CAST('True' AS BOOL)": True,
         "CAST(2 AS BOOL)": True,
+    },
+    "cast_to_time": {
+        "CAST(x.moment AS TIME)": dt.time(1, 2, 3, 500000),
+        "SAFE_CAST(x.moment AS TIME)": dt.time(1, 2, 3, 500000),
+        "CAST(DATETIME '2024-01-02 03:04:05' AS TIME)": dt.time(3, 4, 5),
+        "SAFE_CAST('25:00:00' AS TIME)": None,
     },
     "cast_to_string": {
         "CAST(RANGE(x.moment, NULL) AS STRING)": "[1969-12-31 01:02:03.500+00, UNBOUNDED)",
@@ -436,7 +443,8 @@ VALUES: dict[str, dict[str, Any]] = {
         "PARSE_NUMERIC('1,234.5')": Decimal("1234.5"),
         "PARSE_NUMERIC(' - 12.34 ')": Decimal("-12.34"),
         "PARSE_NUMERIC('12.34-')": Decimal("-12.34"),
-        "PARSE_BIGNUMERIC('1,234.5')": Decimal("1234.5"),
+        "PARSE_BIGNUMERIC('1,234.123456789012345678')": Decimal("1234.123456789012345678"),
+        "SAFE.PARSE_BIGNUMERIC('1.2,3')": None,
         "SAFE.PARSE_NUMERIC('abc')": None,
     },
     "cast_with_format": {
@@ -458,6 +466,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "CAST('01:05:07.16' AS TIME FORMAT 'HH24:MI:SS.FF2')": dt.time(1, 5, 7, 160000),
         "CAST('2020.06.03 00:00:53+05' AS TIMESTAMP FORMAT 'YYYY.MM.DD HH24:MI:SSTZH')": utc(2020, 6, 2, 19, 0, 53),
         "CAST('2020-06-03' AS DATETIME FORMAT 'YYYY-MM-DD')": dt.datetime(2020, 6, 3),
+        "CAST('06/02/2020 17:00' AS TIMESTAMP FORMAT 'MM/DD/YYYY HH24:MI' AT TIME ZONE '+05')": utc(2020, 6, 2, 12),
         "SAFE_CAST('2018-13-01' AS DATE FORMAT 'YYYY-MM-DD')": None,
         "CAST(DATE '2018-01-30' AS STRING FORMAT 'Month')": "January",
         "CAST(TIME '21:30:00' AS STRING FORMAT 'HH12:MI PM')": "09:30 PM",
@@ -605,6 +614,10 @@ def test_results_are_those_of_the_reference(world: BigQueryWorld, group: str) ->
             Decimal("12345678901234567890.123456789"),
         ),
         ('SELECT PARSE_JSON(\'{"a": 1, "a": 2}\')', {"a": 1}),
+        (
+            "SELECT DATE_DIFF(current_date, d, DAY) FROM (SELECT CURRENT_DATE() AS current_date, CURRENT_DATE() AS d)",
+            0,
+        ),
         ("SELECT CORR(x, y) FROM UNNEST([STRUCT(1.0 AS x, 2.0 AS y)])", None),
         ("SELECT ARRAY(SELECT COUNTIF(x > 1) OVER (ORDER BY x) FROM UNNEST([1, 2, 3]) AS x ORDER BY x)", [0, 1, 2]),
     ],
@@ -659,6 +672,7 @@ def test_functions_accept_aggregates(world: BigQueryWorld) -> None:
         ("CAST('2018-13-03' AS DATE FORMAT 'YYYY-MM-DD')", "at 5 with format element 'MM'"),
         ("CAST('2018' AS DATE FORMAT 'YYYY HH24')", "Format element 'HH24' is not allowed for output type DATE"),
         ("ST_GEOGPOINT(1, 100)", "Latitude must be between -90 and 90 degrees. Actual value was 100"),
+        ("PARSE_NUMERIC('1 23.4')", "Bad numeric value: 1 23.4"),
         ("GENERATE_ARRAY(1, 5, 0)", "Sequence step cannot be 0."),
         (
             "RANGE_INTERSECT(RANGE<DATE> '[2020-06-01, 2020-06-03)', RANGE<DATE> '[2020-07-01, 2021-01-01)')",

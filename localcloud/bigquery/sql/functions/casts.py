@@ -37,6 +37,11 @@ _DECIMAL = "starts_with(typeof(x), 'DECIMAL')"
 _DOUBLE = "TRY_CAST(x AS DOUBLE)"
 
 
+_MICROSECONDS = "epoch_us(TRY_CAST(x AS TIMESTAMPTZ))"
+_DAY = 24 * 60 * 60 * 1_000_000
+_TIME_OF_DAY = f"CAST(make_timestamp(({_MICROSECONDS} % {_DAY} + {_DAY}) % {_DAY}) AS TIME)"
+
+
 def _macros(cast: str, otherwise: str) -> dict[str, str]:
     """Return the bodies of the macros, which call ``cast`` and return ``otherwise`` for a text that is not a value."""
     integer_of_text = (
@@ -49,6 +54,8 @@ def _macros(cast: str, otherwise: str) -> dict[str, str]:
         "float64": f"CASE WHEN typeof(x) = 'VARCHAR' AND NOT {_IS_FLOAT} THEN CASE WHEN {_IS_HEXADECIMAL_FLOAT} "
         f"THEN {_HEXADECIMAL}({_TEXT}) ELSE {otherwise.format('double')} END "
         f"ELSE {cast}(x AS DOUBLE) END",
+        # DuckDB does not convert a TIMESTAMP.
+        "time": f"CASE WHEN starts_with(typeof(x), 'TIMESTAMP') THEN {_TIME_OF_DAY} ELSE {cast}(x AS TIME) END",
         "bool": f"CASE WHEN typeof(x) = 'VARCHAR' AND lower({_TRIMMED}) NOT IN ('true', 'false') "
         f"THEN {otherwise.format('bool')} ELSE {cast}(x AS BOOLEAN) END",
     }
@@ -107,7 +114,7 @@ WORDS = ("CAST", "SAFE_CAST")
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 _NAMES = {exp.DType.BIGINT: "int64", exp.DType.DOUBLE: "float64", exp.DType.BOOLEAN: "bool", exp.DType.TEXT: "string"}
-_NAMES |= {exp.DType.BINARY: "bytes", exp.DType.DECIMAL: "numeric"}
+_NAMES |= {exp.DType.BINARY: "bytes", exp.DType.DECIMAL: "numeric", exp.DType.TIME: "time"}
 # These are kept, since DuckDB reads them as floats.
 _FLOAT_WORDS = frozenset({"nan", "inf", "-inf", "+inf"})
 

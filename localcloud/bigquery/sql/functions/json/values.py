@@ -43,6 +43,7 @@ def _converters(prefix: str, error: str) -> dict[str, str]:
     }
 
 
+_NUMBER_TEXT = r"\s*([+-]\s*)?([0-9][0-9,]*)?([.][0-9]*)?([eE][+-]?[0-9]+)?(\s*[+-])?\s*"
 _ELEMENTS = {"string": "_string", "int64": "_int64_of_json", "float64": "_float64_of_json", "bool": "_bool_of_json"}
 MACROS: tuple[str, ...] = (
     *(
@@ -63,9 +64,9 @@ MACROS: tuple[str, ...] = (
     f"CREATE OR REPLACE MACRO _string_in_zone(x, zone) AS _as_string(_in_any_zone(x, zone)) || {_ZONE}",
     f"CREATE OR REPLACE MACRO _json_type(x) AS CASE WHEN {_KIND} IN {_NUMBERS} THEN 'number' "
     f"WHEN {_KIND} = 'VARCHAR' THEN 'string' ELSE lower({_KIND}) END",
-    # Spaces and commas have no meaning, and the sign may be at the end.
-    "CREATE OR REPLACE MACRO _plain_number(x) AS "
-    "regexp_replace(regexp_replace(x, '[\\s,]', '', 'g'), '^(.*?)([+-])$', '\\2\\1')",
+    # Commas have no meaning, and the sign may be at the end. Other texts are no numbers, which the cast reports.
+    f"CREATE OR REPLACE MACRO _plain_number(x) AS CASE WHEN regexp_full_match(x, '{_NUMBER_TEXT}') "
+    "THEN regexp_replace(regexp_replace(x, '[\\s,]', '', 'g'), '^(.*?)([+-])$', '\\2\\1') ELSE x END",
 )
 """The DuckDB macros that the rewritten SQL calls. They call those of ``casts`` and ``zones``."""
 
@@ -91,6 +92,11 @@ def _number_text(node: exp.Expr) -> exp.Expr | None:
     return node
 
 
+def _bignumeric_text(node: exp.Expr) -> exp.Expr:
+    safe = isinstance(node.parent, exp.SafeFunc)
+    return call(f"_{'safe' if safe else 'as'}_bignumeric", call("_plain_number", node.this))
+
+
 RULES: dict[type[exp.Expr], Rule] = {
     exp.String: _string,
     exp.Int64: lambda node: call("_int64_of_json", node.this),
@@ -98,7 +104,7 @@ RULES: dict[type[exp.Expr], Rule] = {
     exp.JSONBool: lambda node: call("_bool_of_json", node.this),
     exp.JSONType: lambda node: call("_json_type", node.this),
     exp.ParseNumeric: _number_text,
-    exp.ParseBignumeric: _number_text,
+    exp.ParseBignumeric: _bignumeric_text,
 }
 """What replaces the nodes of each type."""
 

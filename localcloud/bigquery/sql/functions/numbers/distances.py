@@ -14,13 +14,16 @@ _KEYS = "list_distinct(list_transform(x || y, lambda pair: pair.key))"
 # The number of each key in a vector, or 0.
 _FOUND = "list_filter({}, lambda pair: pair.key = key)[1].value"
 _DENSE = f"list_transform({_KEYS}, lambda key: coalesce({_FOUND}, CAST(0 AS DOUBLE)))"
+_REPEATED = "len(list_distinct(list_transform({0}, lambda pair: pair.key))) < len({0})"
 MACROS: tuple[str, ...] = (
     # The distance of opposite vectors is 2 too.
     "CREATE OR REPLACE MACRO _cosine_distance(x, y) AS CASE WHEN list_cosine_distance(x, y) = 2 "
     "AND list_dot_product(x, y) = 0 THEN error('Cannot compute cosine distance against zero vector') "
     "ELSE list_cosine_distance(x, y) END",
     *(
-        f"CREATE OR REPLACE MACRO _sparse_{name}(x, y) AS {function}({_DENSE.format('x')}, {_DENSE.format('y')})"
+        f"CREATE OR REPLACE MACRO _sparse_{name}(x, y) AS CASE WHEN {_REPEATED.format('x')} OR {_REPEATED.format('y')} "
+        "THEN error('Duplicate index found in the input array') "
+        f"ELSE {function}({_DENSE.format('x')}, {_DENSE.format('y')}) END"
         for name, function in (("cosine_distance", "_cosine_distance"), ("euclidean_distance", "list_distance"))
     ),
 )

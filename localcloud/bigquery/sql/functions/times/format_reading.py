@@ -202,7 +202,8 @@ def _written(found: dict[str, tuple[str, str]], kind: str, zone: str) -> str:
         sign = "-" if hours.startswith("-") else "+"
         zone = f"{sign}{abs(int(hours)):02}:{number('minutes of the zone', 0):02}"
         return f"{date} {time}{zone}"
-    return {"DATE": date, "DATETIME": f"{date} {time}"}.get(kind, f"{date} {time} {zone}")
+    offset = zone if zone.startswith(("+", "-")) else f" {zone}"
+    return {"DATE": date, "DATETIME": f"{date} {time}"}.get(kind, f"{date} {time}{offset}")
 
 
 def _month(found: dict[str, tuple[str, str]], current: int) -> int:

@@ -75,9 +75,17 @@ def _as(kind: str) -> Rule:
 def _current(kind: str) -> Rule:
     def rule(node: exp.Expr) -> exp.Expr | None:
         zone = node.this
+        if zone is None and _is_alias(f"CURRENT_{kind}", node):
+            zone = exp.Literal.string("UTC")  # without a zone, DuckDB would take the alias
         return None if zone is None else exp.cast(zoned(exp.CurrentTimestamp(), zone), kind, dialect="bigquery")
 
     return rule
+
+
+def _is_alias(name: str, node: exp.Expr) -> bool:
+    """Return whether a column of the query that a node is in has a name."""
+    select = node.find_ancestor(exp.Select)
+    return select is not None and any(each.alias.upper() == name for each in select.expressions)
 
 
 def _datetime(node: exp.Expr) -> exp.Expr | None:

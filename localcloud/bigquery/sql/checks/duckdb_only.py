@@ -148,7 +148,7 @@ def _reject_functions(
             parts = parts[1:]
         name = ".".join(parts)
         upper = name.upper()
-        if upper in _NOT_CARRIED_OUT:
+        if generated is not None and upper in _NOT_CARRIED_OUT:
             raise QueryError(
                 f"The function {upper} is not in the local BigQuery at {position(sql, called.start)}", location="query"
             )

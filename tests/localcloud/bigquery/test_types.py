@@ -78,7 +78,7 @@ def test_a_wrong_type_is_refused_with_its_name(world: BigQueryWorld, sql: str, m
         "CAST(b AS INT64) = CAST(f AS INT64) - 1 AND CAST(i AS BOOL)",
         "SAFE_CAST(s AS DATE) IS NULL AND CAST(CONCAT(i, ':2:3.5') AS TIME) = TIME '01:02:03.5'",
         "SAFE_CAST(CONCAT(d, ' 10:00:00') AS DATE) IS NULL AND SAFE_CAST(CONCAT(d, ' 10:00') AS DATETIME) IS NULL",
-        "CAST(CONCAT(d, ' 10:00:00-8') AS TIMESTAMP) = '2026-01-01 18:00:00' AND SAFE_CAST('0000-01-01' AS DATE) IS NULL",
+        "CAST('2026-01-01 10:00:00-8' AS TIMESTAMP) = '2026-01-01 18:00:00' AND SAFE_CAST('0000-01-01' AS DATE) IS NULL",
         "CAST(TIMESTAMP(d) AS TIME) = TIME '00:00:00' AND CAST(CONCAT(d, 'T10:00:00') AS DATETIME) > d",
     ],
 )

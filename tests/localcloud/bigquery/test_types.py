@@ -27,6 +27,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
     ("sql", "message"),
     [
         ("SELECT i FROM d.t WHERE i", "WHERE clause should return type BOOL, but returns INT64"),
+        ("SELECT EXTRACT(HOUR FROM d) FROM d.t", "EXTRACT from DATE does not support the HOUR date part"),
+        ("SELECT JSON_QUERY('{}')", "No matching signature for function JSON_QUERY"),
+        (
+            "SELECT REGEXP_REPLACE(s, r'x', r'\\1') FROM d.t",
+            "Rewrite schema requests 1 matches, but the regexp only has 0",
+        ),
+        ("SELECT CAST('2026-01-01 10:00' AS TIMESTAMP)", "Invalid timestamp: '2026-01-01 10:00'"),
         ("SELECT b FROM d.t GROUP BY b HAVING COUNT(*)", "HAVING clause should return type BOOL, but returns INT64"),
         ("SELECT t.i FROM d.t JOIN d.t AS u ON t.i", "JOIN ON clause should return type BOOL, but returns INT64"),
         ("SELECT NOT i FROM d.t", "operator NOT for argument types: INT64"),
@@ -75,6 +82,7 @@ def test_a_wrong_type_is_refused_with_its_name(world: BigQueryWorld, sql: str, m
         "(CASE WHEN b THEN i ELSE f END) = 1",
         "NULL IS NULL AND COALESCE(NULL, s) = s AND IF(NULL, 1, 2) = 2",
         "i IN (1, 1.5, NULL)",
+        "SAFE_ADD(NUMERIC '1.5', NUMERIC '2') = 3.5 AND FORMAT('%.2f', NUMERIC '123.455') = '123.46'",
         "CAST(b AS INT64) = CAST(f AS INT64) - 1 AND CAST(i AS BOOL)",
         "SAFE_CAST(s AS DATE) IS NULL AND CAST(CONCAT(i, ':2:3.5') AS TIME) = TIME '01:02:03.5'",
         "SAFE_CAST(CONCAT(d, ' 10:00:00') AS DATE) IS NULL AND SAFE_CAST(CONCAT(d, ' 10:00') AS DATETIME) IS NULL",

@@ -78,12 +78,14 @@ _CASTS = {
     "TIME": frozenset(),
     "TIMESTAMP": _TIMES | {"TIME"},
 }
+_PARTS_OF_DAYS = frozenset({"HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"})
 _CHECKED: tuple[Any, ...] = (*_COMPARISONS, *_CONDITIONS, *_CONNECTORS, *_ALIKE, *_FIRST_ARGUMENTS)
 _CHECKED += (
     exp.Array,
     exp.Between,
     exp.Case,
     exp.Cast,
+    exp.Extract,
     exp.If,
     exp.In,
     exp.Join,
@@ -109,6 +111,13 @@ def reject_wrong_types(draft: Draft) -> None:
             raise QueryError(message, location="query")
 
 
+def _extraction(node: exp.Extract) -> str | None:
+    part = node.this.name.upper()
+    if part in _PARTS_OF_DAYS and _name(node.expression) == "DATE":
+        return f"EXTRACT from DATE does not support the {part} date part"
+    return None
+
+
 def _comparison(node: exp.Expr, sql: str) -> str | None:
     """Return what is wrong with a comparison, with the place of the first operator of its kind."""
     operator = next((text for kind, text in _COMPARISONS.items() if isinstance(node, kind)), None)
@@ -124,6 +133,8 @@ def _problem(node: exp.Expr) -> str | None:
         return _set_operation(node)
     if isinstance(node, exp.Cast):
         return _cast(node)
+    if isinstance(node, exp.Extract):
+        return _extraction(node)
     if isinstance(node, exp.Window):
         return _window(node)
     if kind in _CONDITIONS or isinstance(node, exp.Join):

@@ -7,6 +7,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functio
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -116,6 +117,8 @@ WORDS = ("CAST", "SAFE_CAST")
 _NAMES = {exp.DType.BIGINT: "int64", exp.DType.DOUBLE: "float64", exp.DType.BOOLEAN: "bool", exp.DType.TEXT: "string"}
 _NAMES |= {exp.DType.BINARY: "bytes", exp.DType.DECIMAL: "numeric", exp.DType.TIME: "time"}
 # These are kept, since DuckDB reads them as floats.
+# The text of a NUMERIC that DuckDB reads as GoogleSQL does.
+_IS_PLAIN_NUMERIC = re.compile(r"[+-]?[0-9]{1,29}(?:[.][0-9]{1,9})?")
 _FLOAT_WORDS = frozenset({"nan", "inf", "-inf", "+inf"})
 
 
@@ -133,6 +136,8 @@ def _cast(node: exp.Expr) -> exp.Expr | None:
         return call(f"_{'safe' if isinstance(node, exp.TryCast) else 'as'}_{width}bignumeric", value)
     name = _NAMES.get(node.to.this)
     if name is None or node.to.expressions or isinstance(value, exp.Null):
+        return None
+    if name == "numeric" and is_text(value) and _IS_PLAIN_NUMERIC.fullmatch(value.name) is not None:
         return None
     if isinstance(value, exp.Literal) and (name == "string" or integer(value) is not None) and value.name.isdigit():
         return None

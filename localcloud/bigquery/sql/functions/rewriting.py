@@ -84,6 +84,7 @@ def call_macros(draft: Draft) -> None:
     if tree is None:
         return
     byte_strings.mark_columns(tree, columns_of(draft.schema, _BYTES))
+    regular_expressions.reject_missing_groups(tree)
     changed = regular_expressions.replace_invalid(tree)
     for node in reversed(list(tree.walk())):
         replacement = _replacement(node)

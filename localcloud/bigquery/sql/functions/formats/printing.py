@@ -20,8 +20,10 @@ from localcloud.bigquery.sql.errors.function_errors import raising
 from localcloud.bigquery.sql.functions.adjustments import name_position
 from localcloud.bigquery.sql.functions.formats.written_values import Writer, float_text, integer_text, writer_of
 from localcloud.bigquery.sql.functions.nodes import Rule, call, number
+from localcloud.bigquery.sql.reading.types import type_of
 
 _VALUE, _INTEGER, _FLOAT = "bqemu_written_value", "bqemu_written_integer", "bqemu_written_float"
+_DECIMALS = frozenset({exp.DType.DECIMAL, exp.DType.BIGDECIMAL})
 _TYPED_TIMES = {
     "DATE": "DATE",
     "TIME": "TIME",
@@ -140,6 +142,9 @@ def _specifier(match: re.Match[str], left: Iterator[exp.Expr]) -> tuple[str, lis
     if value is None:
         return match[0], [each for each in sizes if each is not None]
     known = [each for each in sizes if each is not None]
+    if kind in "fF" and type_of(value) in _DECIMALS and match["digits"] != "*":
+        # Half of the last digit is rounded away from zero, while a FLOAT64 is a little more or less than a half.
+        value = exp.Round(this=value.copy(), decimals=number(int(match["digits"] or 6)))
     if kind in _MACROS:
         whole = exp.Paren(this=value.copy())
         name_position(whole.this)  # the type of a STRUCT without names cannot be read

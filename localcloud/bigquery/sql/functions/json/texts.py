@@ -16,7 +16,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.json.parsing import OTHERWISE_WRITTEN, RAW
 from localcloud.bigquery.sql.reading.called import Called, calls
 from localcloud.bigquery.sql.reading.draft import Draft
-from localcloud.bigquery.sql.reading.tokens import Token, readable_tokens
+from localcloud.bigquery.sql.reading.tokens import Token, position, readable_tokens
 
 _MACROS = {
     "JSON_EXTRACT": "_json_query",
@@ -28,6 +28,8 @@ _MACROS = {
     "JSON_VALUE": "_json_value",
     "JSON_VALUE_ARRAY": "_json_value_array",
 }
+# https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#json_query
+_WITH_PATH = frozenset({"JSON_EXTRACT", "JSON_QUERY"})
 _PATH = "'$'"
 _READ = "try_cast(value AS JSON) -> path"
 _AS_WRITTEN = f"typeof(value) = 'VARCHAR' AND regexp_matches(CAST(value AS VARCHAR), '{OTHERWISE_WRITTEN}')"
@@ -58,7 +60,7 @@ def call_json_macros(draft: Draft) -> None:
     """Call ``JSON_MACROS`` in place of the functions of GoogleSQL that read JSON.
 
     Raises:
-        QueryError: The literal of a path does not start with ``$``.
+        QueryError: The literal of a path does not start with ``$``, or there is no path where one is needed.
     """
     sql = draft.text
     if "JSON_" not in sql.upper():
@@ -81,6 +83,10 @@ def _edits(sql: str, found: tuple[Token, ...], called: Called, name: str) -> lis
     if closing is None or closing == opening + 1 or len(commas) > 1:
         return []
     comma = commas[0] if commas else None
+    if comma is None and name in _WITH_PATH:
+        raise QueryError(
+            f"No matching signature for function {name}: it needs a JSONPath at {position(sql, found[called.first].start)}"
+        )
     # The macros do not fail, so SAFE has no effect.
     first, last = opening + 1, closing if comma is None else comma
     simple = all(token.kind in ("word", "quoted", "string") or token.is_symbol(".") for token in found[first:last])

@@ -84,6 +84,7 @@ def _is_optional(pattern: str) -> bool:
     return re.search(r"\)(?:[?*]|\{0)|\|", pattern) is not None
 
 
+_REFERENCE = re.compile(r"\\(.)", re.DOTALL)
 # The types of what functions with regular expressions return, if not STRING.
 _TYPES: dict[type[exp.Expr], str] = {
     exp.RegexpLike: "BOOL",
@@ -105,6 +106,35 @@ def replace_invalid(tree: exp.Expr) -> bool:
     return changed
 
 
+def reject_missing_groups(tree: exp.Expr) -> None:
+    """Raise ``QueryError`` if a REGEXP_REPLACE of literals replaces by a group that its pattern does not have.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/string_functions#regexp_replace
+    """
+    for called in tree.find_all(exp.RegexpReplace):
+        pattern, replacement = _literal(called.expression), _literal(called.args.get("replacement"))
+        if pattern is None or replacement is None:
+            continue
+        wanted = max((int(group) for group in _REFERENCE.findall(replacement) if group.isdigit()), default=0)
+        groups = _count_of_groups(pattern)
+        if groups is not None and wanted > groups:
+            raise QueryError(
+                f"Invalid REGEXP_REPLACE pattern: Rewrite schema requests {wanted} matches, but the regexp only has {groups} "
+                "parenthesized subexpressions."
+            )
+
+
+def _literal(node: exp.Expr | None) -> str | None:
+    return str(node.name) if node is not None and (is_text(node) or isinstance(node, exp.RawString)) else None
+
+
+def _count_of_groups(pattern: str) -> int | None:
+    try:
+        return re.compile(pattern).groups
+    except re.error:  # RE2 has other expressions, too
+        return None
+
+
 @lru_cache(maxsize=256)
 def _is_valid(pattern: str) -> bool:
     """Return whether a regular expression is one of RE2."""
@@ -118,8 +148,7 @@ def _is_valid(pattern: str) -> bool:
 
 def _pattern(node: exp.Expr) -> str | None:
     """Return the regular expression of a function if it is a literal, or None."""
-    pattern = node.expression
-    return pattern.name if is_text(pattern) or isinstance(pattern, exp.RawString) else None
+    return _literal(node.expression)
 
 
 def _check(node: exp.Expr, name: str) -> None:

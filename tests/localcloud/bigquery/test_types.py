@@ -18,7 +18,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
     with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
         running.client().create_dataset("d")
         running.rows(
-            "CREATE TABLE d.t AS SELECT 1 AS i, 'x' AS s, 1.5 AS f, TRUE AS b, DATE '2026-01-01' AS d, [1] AS a, b'x' AS y"
+            "CREATE TABLE d.t AS SELECT 1 AS i, 'x' AS s, 1.5 AS f, TRUE AS b, DATE '2026-01-01' AS d, [1] AS a, b'x' AS y, "
+            "RANGE<DATE> '[2026-02-01, 2026-03-01)' AS r"
         )
         yield running
 
@@ -28,6 +29,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
     [
         ("SELECT i FROM d.t WHERE i", "WHERE clause should return type BOOL, but returns INT64"),
         ("SELECT EXTRACT(HOUR FROM d) FROM d.t", "EXTRACT from DATE does not support the HOUR date part"),
+        ("SELECT RANGE(d + i, d) FROM d.t", "Range start element must be smaller than range end element"),
         ("SELECT JSON_QUERY('{}')", "No matching signature for function JSON_QUERY"),
         (
             "SELECT REGEXP_REPLACE(s, r'x', r'\\1') FROM d.t",
@@ -82,6 +84,7 @@ def test_a_wrong_type_is_refused_with_its_name(world: BigQueryWorld, sql: str, m
         "(CASE WHEN b THEN i ELSE f END) = 1",
         "NULL IS NULL AND COALESCE(NULL, s) = s AND IF(NULL, 1, 2) = 2",
         "i IN (1, 1.5, NULL)",
+        "RANGE_CONTAINS(RANGE(d, NULL), r) AND NOT RANGE_CONTAINS(r, RANGE(d, NULL)) AND SAFE.FROM_BASE64(s) IS NULL",
         "SAFE_ADD(NUMERIC '1.5', NUMERIC '2') = 3.5 AND FORMAT('%.2f', NUMERIC '123.455') = '123.46'",
         "CAST(b AS INT64) = CAST(f AS INT64) - 1 AND CAST(i AS BOOL)",
         "SAFE_CAST(s AS DATE) IS NULL AND CAST(CONCAT(i, ':2:3.5') AS TIME) = TIME '01:02:03.5'",

@@ -9,9 +9,12 @@ from __future__ import annotations
 from sqlglot import exp
 
 from localcloud.bigquery.sql.functions.nodes import Rule, call
+from localcloud.bigquery.sql.reading.types import type_of
 
 _OVERLAP = 'coalesce(a."start" < b."end", TRUE) AND coalesce(b."start" < a."end", TRUE)'
 MACROS: tuple[str, ...] = (
+    "CREATE OR REPLACE MACRO _range_start(a, b) AS CASE WHEN a >= b "
+    "THEN error('Range start element must be smaller than range end element') ELSE a END",
     'CREATE OR REPLACE MACRO _range_has(r, x) AS CASE WHEN r IS NOT NULL AND x IS NOT NULL THEN coalesce(r."start" <= x, TRUE) '
     'AND coalesce(x < r."end", TRUE) END',
     "CREATE OR REPLACE MACRO _range_covers(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN "
@@ -34,8 +37,11 @@ WORDS = (r"RANGE(?:_\w+)?",)
 
 
 def _with_type(node: exp.Anonymous) -> exp.Expr | None:
-    """Give an unbounded end of a range the type of the other one."""
+    """Give an unbounded end of a range the type of the other one, and check the order of two ends."""
     bounds = node.expressions
+    if len(bounds) == 2 and not any(isinstance(bound, exp.Null) for bound in bounds):
+        bounds[0].replace(call("_range_start", *(bound.copy() for bound in bounds)))
+        return node
     missing = [place for place, bound in enumerate(bounds) if isinstance(bound, exp.Null)]
     if len(bounds) != 2 or len(missing) != 1:
         return None
@@ -49,7 +55,7 @@ def _contains(node: exp.Expr) -> exp.Expr | None:
     if not isinstance(node, exp.Anonymous) or node.name.upper() != "RANGE_CONTAINS" or len(node.expressions) != 2:
         return None
     other = node.expressions[1]
-    is_range = isinstance(other, exp.Cast) and other.to.this == exp.DType.RANGE
+    is_range = type_of(other) == exp.DType.RANGE or (isinstance(other, exp.Cast) and other.to.this == exp.DType.RANGE)
     is_range = is_range or (isinstance(other, exp.Anonymous) and other.name.upper() == "RANGE")
     return call("_range_covers" if is_range else "_range_has", *node.expressions)
 

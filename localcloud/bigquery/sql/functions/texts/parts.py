@@ -97,6 +97,7 @@ MACROS: tuple[str, ...] = (
     # The characters that fill up the last group of 4 may be missing.
     "CREATE OR REPLACE MACRO _from_base64(x) AS "
     "from_base64(rpad(rtrim(x, '='), CAST((length(rtrim(x, '=')) + 3) // 4 * 4 AS INTEGER), '='))",
+    "CREATE OR REPLACE MACRO _safe_from_base64(x) AS TRY(_from_base64(x))",
     "CREATE OR REPLACE MACRO _case_insensitive(x) AS CAST(x AS VARCHAR) COLLATE NOCASE",
 )
 """The DuckDB macros that the rewritten SQL calls."""

@@ -25,6 +25,7 @@ from localcloud.bigquery.sql.reading.statement import TableName, mentioned_names
 from localcloud.bigquery.sql.reading.tokens import bracket_pairs, position, tokens
 from localcloud.bigquery.sql.values.variables import ColumnsOf, replace_variables
 from localcloud.bigquery.tables.routines.macros import is_inlined, is_table_argument
+from localcloud.bigquery.tables.routines.types import check_arguments
 
 # The statements that define the view or table that is their child.
 _DEFINITIONS = (exp.Create, exp.Drop, exp.Alter, exp.TruncateTable)
@@ -146,7 +147,7 @@ class ModelUses:
         """Return ``sql`` with the body of a routine in place of a call of it, and the arguments in the body.
 
         Raises:
-            QueryError: The call has another number of arguments.
+            QueryError: The call has another number of arguments, or arguments of other types.
         """
         found = tokens(sql)
         closing = bracket_pairs(found).get(called.last + 1)
@@ -161,6 +162,7 @@ class ModelUses:
                 f"{len(routine.arguments)}, got {len(given)} at {position(sql, called.start)}",
                 location="query",
             )
+        check_arguments(routine, ".".join(called.parts), given)
         body = self._with_arguments(routine, given)
         return f"{sql[: called.start]}({self.inlined(body)}){sql[found[closing].end :]}"
 

@@ -79,6 +79,20 @@ def test_values_of_other_types_are_refused(world: BigQueryWorld, definition: str
         world.rows(f"CREATE TEMP FUNCTION {definition}; SELECT {call} FROM UNNEST([1, 2])")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "types"),
+    [("'5', 'a'", "STRING, STRING"), ("1.5, 'a'", "FLOAT64, STRING"), ("1, CURRENT_DATE()", "INT64, DATE")],
+)
+def test_table_functions_take_no_values_of_other_types(world: BigQueryWorld, arguments: str, types: str) -> None:
+    world.rows("CREATE OR REPLACE TABLE FUNCTION d.pair(x INT64, y STRING) AS SELECT x, y")
+    assert world.rows("SELECT * FROM d.pair(1, UPPER('a'))") == [(1, "A")]
+    message = (
+        rf"table-valued function d\.pair for argument types: {types}\. Supported signature: d\.pair\(INT64, STRING\)"
+    )
+    with pytest.raises(BadRequest, match=message):
+        world.rows(f"SELECT * FROM d.pair({arguments})")
+
+
 def test_types_are_those_of_rest(world: BigQueryWorld) -> None:
     world.rows("CREATE OR REPLACE FUNCTION d.typed(a ANY TYPE, b ARRAY<DECIMAL>, c RANGE<DATE>) RETURNS INTEGER AS (1)")
     routine = world.call("GET", "/datasets/d/routines/typed").json()

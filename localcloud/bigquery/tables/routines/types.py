@@ -7,13 +7,17 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules#c
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from bqemulator.catalog.models import RoutineMeta
 from sqlglot import exp
 
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field, columns_of, quote
 from localcloud.bigquery.base.type_names import standard_name
+from localcloud.bigquery.sql.reading.draft import Draft
+from localcloud.bigquery.sql.reading.types import whole_type_of
 from localcloud.bigquery.sql.structs.positions import coerced_by_position
 
 _INTEGERS = "U?(TINY|SMALL|BIG|HUGE)?INT|U?INTEGER"
@@ -95,11 +99,10 @@ def typed_call(routine: RoutineMeta, name: str, body: str) -> str:
         name: Its name in errors.
         body: The quoted name of the macro.
     """
-    kinds = [type_text(argument.data_type) for argument in routine.arguments]
     given = " || ', ' || ".join(f"typeof({quote(argument.name)})" for argument in routine.arguments)
     message = (
         f"'No matching signature for function {name} for argument types: ' || {given or repr('')} || "
-        f"'. Supported signature: {name}({', '.join(kind or 'ANY' for kind in kinds)})'"
+        f"'. Supported signature: {_signature(routine, name)}'"
     )
     arguments = [
         _coerced(quote(argument.name), argument.data_type, message.replace("`", "")) for argument in routine.arguments
@@ -107,6 +110,50 @@ def typed_call(routine: RoutineMeta, name: str, body: str) -> str:
     call = f"{body}({', '.join(arguments)})"
     message = f"'Function declared to return {type_text(routine.return_type)} but the function body produces incompatible type'"
     return _coerced(call, routine.return_type, message.replace("`", ""))
+
+
+def check_arguments(routine: RoutineMeta, name: str, given: Sequence[str]) -> None:
+    """Reject a call whose arguments have types that the parameters do not take, as far as sqlglot knows them.
+
+    Args:
+        routine: A table function, or a function whose body replaces its calls.
+        name: Its name in errors.
+        given: The arguments in GoogleSQL.
+
+    Raises:
+        QueryError: An argument has another type.
+    """
+    found = [_known_type(each) for each in given]
+    for argument, kind in zip(routine.arguments, found, strict=True):
+        accepted = _ACCEPTED.get(type_text(argument.data_type) or "")
+        if kind is None or accepted is None or re.fullmatch(accepted, _in_duckdb(kind)):
+            continue
+        what = "function" if routine.routine_type == "SCALAR_FUNCTION" else "table-valued function"
+        shown = ", ".join("ANY" if each is None else each.sql(dialect="bigquery") for each in found)
+        raise QueryError(
+            f"No matching signature for {what} {name} for argument types: {shown}. "
+            f"Supported signature: {_signature(routine, name)}",
+            location="query",
+        )
+
+
+def _signature(routine: RoutineMeta, name: str) -> str:
+    kinds = [type_text(argument.data_type) for argument in routine.arguments]
+    return f"{name}({', '.join(kind or 'ANY' for kind in kinds)})"
+
+
+def _known_type(argument: str) -> exp.DataType | None:
+    """Return the type of an argument; None for NULL, for a table, and if the type is not known."""
+    draft = Draft(f"SELECT {argument}")
+    if not isinstance(draft.tree, exp.Select) or len(draft.tree.expressions) != 1 or not draft.mark_types():
+        return None
+    kind = whole_type_of(draft.tree.expressions[0].unalias())
+    return None if kind is None or kind.this in (exp.DType.UNKNOWN, exp.DType.NULL) else kind
+
+
+def _in_duckdb(kind: exp.DataType) -> str:
+    text = kind.sql(dialect="duckdb")
+    return {"TEXT": "VARCHAR", "TIMESTAMPTZ": "TIMESTAMP"}.get(text, text)
 
 
 def _coerced(value: str, data_type: dict[str, Any] | None, message: str) -> str:

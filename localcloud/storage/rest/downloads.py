@@ -35,13 +35,14 @@ async def download(call: Call, stored: StoredObject, content: BinaryIO) -> Respo
     try:
         preconditions_of(call).check_read(stored)
         headers = download_headers(stored)
-        if _must_decompress(call, stored) and _is_gzip(content):
-            headers |= {
-                "x-guploader-response-body-transformations": "gunzipped",
-                "warning": "214 UploadServer gunzipped",
-            }
+        if _must_decompress(call, stored):
             del headers["content-encoding"]
-            return StreamingResponse(_decompress(content), headers=headers)
+            if _is_gzip(content):
+                headers |= {
+                    "x-guploader-response-body-transformations": "gunzipped",
+                    "warning": "214 UploadServer gunzipped",
+                }
+                return StreamingResponse(_decompress(content), headers=headers)
         byte_range = _requested_range(call.headers.get("range"), stored.size)
         first, length, status = 0, stored.size, 200
         if byte_range is not None:

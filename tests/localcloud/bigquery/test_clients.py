@@ -324,7 +324,7 @@ def test_jobs_of_a_session_share_temporary_tables(world: BigQueryWorld, dataset:
     temporary.result()
     client.query("INSERT INTO _SESSION.kept (x) VALUES (5)", job_config=config).result()
     assert [tuple(row) for row in client.list_rows(client.get_table(temporary.destination))] == [(5,)]
-    with pytest.raises(exceptions.NotFound):
+    with pytest.raises(exceptions.BadRequest, match='Table "few" must be qualified'):
         client.query("SELECT * FROM few").result()
     client.query(f"CALL BQ.ABORT_SESSION('{session[0].value}')", job_config=config).result()
     with pytest.raises(exceptions.BadRequest, match="Invalid input session id"):

@@ -13,6 +13,8 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.sql.checks.ambiguity import reject_ambiguous
 from localcloud.bigquery.sql.checks.from_clauses import reject_clauses_without_from
+from localcloud.bigquery.sql.checks.lateral_aliases import reject_lateral_aliases
+from localcloud.bigquery.sql.checks.select_clauses import reject_wrong_clauses
 from localcloud.bigquery.sql.checks.set_operators import reject_mixed_operators
 from localcloud.bigquery.sql.checks.windows import reject_wrong_windows
 from localcloud.bigquery.sql.reading.literals import plain_literals
@@ -67,6 +69,9 @@ class StatementChecks:
         self._check_names(statement)
         if statement.tree is not None:
             reject_mixed_operators(statement.tree)
+            reject_wrong_clauses(statement.tree)
+            if not isinstance(statement.tree, exp.Create) or statement.tree.kind in ("TABLE", "VIEW"):
+                reject_lateral_aliases(sql, statement.tree, self._known_columns)
             reject_wrong_windows(statement.tree)
             reject_clauses_without_from(statement.tree)
             if statement.tree.find(exp.Subquery, exp.CTE) is not None:  # a table has no two columns of one name
@@ -109,6 +114,9 @@ class StatementChecks:
             return all(table.alias.lower() != source.name.lower() for table in source.root().find_all(exp.CTE))
         meta = self._catalog.get_table(source.catalog or self._project, source.db, source.name)
         return meta is None or meta.table_type != "VIEW"
+
+    def _known_columns(self, source: exp.Expr) -> list[str]:
+        return list(self._columns_of(source)) if isinstance(source, exp.Table) else []
 
     def check_places(self, statement: Statement) -> None:
         """Reject a SELECT without columns, and tables of another location.

@@ -29,6 +29,7 @@ from sqlglot import exp
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.javascript.functions import check_function
+from localcloud.bigquery.sql.clauses.aliases import write_out_aliases
 from localcloud.bigquery.sql.clauses.joined_columns import put_joined_columns_first
 from localcloud.bigquery.sql.clauses.named_windows import write_out_windows
 from localcloud.bigquery.sql.clauses.set_operations import match_columns_by_position
@@ -264,6 +265,7 @@ def _row_access(sql: str, *, project_id: str, caller: Any, catalog: Catalog) -> 
 
     draft = Draft(with_stars(sql, shape))
     match_columns_by_position(draft, shape)
+    write_out_aliases(draft)
     put_joined_columns_first(draft)
     write_out_windows(draft)
     rewrite_elements(draft, shape)

@@ -6,6 +6,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -40,6 +41,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
         ("SELECT SUM(a) OVER w AS s FROM d.t WINDOW v AS (ORDER BY a ROWS 1 PRECEDING), w AS (v) ORDER BY s",
          "s", [(1,), (4,)]),
         ("SELECT LEAD(a, 1, -1) OVER (ORDER BY a) AS n FROM d.t ORDER BY n", "n", [(-1,), (3,)]),
+        ("SELECT DATE_TRUNC(day, MONTH) AS day, COUNT(*) AS n FROM d.t GROUP BY day", "day n", [(date(2024, 1, 1), 2)]),
+        ("SELECT LEFT(b, 0) AS b, SUM(a) AS a FROM d.t GROUP BY ROLLUP (b) ORDER BY b", "b a", [(None, 4), ("", 4)]),
+        ("SELECT LENGTH(b) AS b FROM d.t GROUP BY b HAVING b = 1", "b", [(1,)]),
+        ("SELECT -a AS a FROM d.t ORDER BY a + 0", "a", [(-3,), (-1,)]),
     ],
 )  # fmt: skip
 def test_a_clause_returns_these_columns_and_rows(
@@ -81,6 +86,19 @@ def test_a_clause_returns_these_columns_and_rows(
         ("SELECT SUM(a) OVER (PARTITION BY f) FROM d.t", "Partitioning by expressions of type FLOAT64 is not allowed"),
         ("SELECT SUM(a) OVER (w ORDER BY b) FROM d.t WINDOW w AS (ORDER BY a)", "it cannot have an inline ORDER BY"),
         ("SELECT SUM(a) OVER w FROM d.t WINDOW w AS (v), v AS (ORDER BY a)", "Unrecognized window alias v"),
+        ("SELECT a AS x FROM d.t WHERE x = 1", "Unrecognized name: x at [1:30]"),
+        ("SELECT 1 AS x, x + 1 AS y", "Unrecognized name: x at [1:16]"),
+        ("SELECT a AS x, (SELECT MAX(c) FROM d.u WHERE c > x) AS y FROM d.t", "Unrecognized name: x"),
+        ("SELECT 1 WHERE TRUE", "Query without FROM clause cannot have a WHERE clause"),
+        ("SELECT DISTINCT a FROM d.t ORDER BY f", "references column f which is not visible after SELECT DISTINCT"),
+        ("SELECT DISTINCT ON (a) a FROM d.t", "Syntax error: Unexpected keyword ON"),
+        ("SELECT 1 AS x FROM d.t HAVING COUNT(*) > 1", "The HAVING clause only allows aggregation if GROUP BY"),
+        ("SELECT a FROM d.t ORDER BY ALL", "Syntax error: Unexpected keyword ALL"),
+        ("SELECT a FROM d.t LIMIT 1.5", "LIMIT ... OFFSET ... expects INT64, got FLOAT64"),
+        ("SELECT a FROM d.t LIMIT NULL", "LIMIT and OFFSET must not be null"),
+        ("SELECT a FROM d.t OFFSET 1", "OFFSET needs a LIMIT before it"),
+        ("SELECT a FROM d.t FETCH FIRST 1 ROWS ONLY", "got keyword FETCH"),
+        ("SELECT COUNT(DISTINCT a, b) FROM d.t", "No matching signature for aggregate function COUNT"),
     ],
 )  # fmt: skip
 def test_a_clause_that_googlesql_does_not_have_is_refused(world: BigQueryWorld, sql: str, message: str) -> None:

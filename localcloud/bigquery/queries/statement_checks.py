@@ -13,6 +13,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.sql.checks.ambiguity import reject_ambiguous
 from localcloud.bigquery.sql.checks.from_clauses import reject_clauses_without_from
+from localcloud.bigquery.sql.checks.sources import reject_wrong_sources
 from localcloud.bigquery.sql.checks.lateral_aliases import reject_lateral_aliases
 from localcloud.bigquery.sql.checks.select_clauses import reject_wrong_clauses
 from localcloud.bigquery.sql.checks.set_operators import reject_mixed_operators
@@ -70,6 +71,7 @@ class StatementChecks:
         if statement.tree is not None:
             reject_mixed_operators(statement.tree)
             reject_wrong_clauses(statement.tree)
+            reject_wrong_sources(statement.tree)
             if not isinstance(statement.tree, exp.Create) or statement.tree.kind in ("TABLE", "VIEW"):
                 reject_lateral_aliases(sql, statement.tree, self._known_columns)
             reject_wrong_windows(statement.tree)

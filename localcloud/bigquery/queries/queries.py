@@ -23,6 +23,7 @@ from localcloud.bigquery.queries.runs import Outcome, StatementRuns
 from localcloud.bigquery.queries.scripts.texts import is_script, script_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
+from localcloud.bigquery.sql.checks.refused_clauses import reject_refused_clauses
 from localcloud.bigquery.sql.pipes.queries import without_pipes
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.piped_calls import without_piped_calls
@@ -182,7 +183,13 @@ class QueryJobs:
 
 
 def _readable(sql: str, statements: Statements) -> str:
-    """Return a statement or script without what bqemulator's and sqlglot's parsers do not know."""
+    """Return a statement or script without what bqemulator's and sqlglot's parsers do not know.
+
+    Raises:
+        QueryError: A clause is not supported or its syntax is wrong, or more parameters are given than there are places.
+    """
+    reject_refused_clauses(sql)
+    statements.parameters.reject_surplus(sql)
     sql = statements.with_routines(plain_functions(plain_literals(without_tail(sql))))
     sql, conditional = without_conditions(parseable_calls(without_pipes(without_piped_calls(sql))))
     statements.conditional_routines |= conditional

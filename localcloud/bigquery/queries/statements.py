@@ -142,11 +142,12 @@ class Statements(Session):
 
     def routine_exists(self, name: str) -> bool:
         """Return whether a routine of a dataset exists, by its name without backticks."""
-        parts = [part for part in name.split(".") if part]
-        if len(parts) not in (2, 3):
-            return False
-        names = parts if len(parts) == 3 else [self.project, *parts]
-        return self.context.catalog.get_routine(*names) is not None
+        return name.count(".") in (1, 2) and self.context.catalog.get_routine(*self.routine_name(name)) is not None
+
+    def routine_name(self, name: str) -> tuple[str, str, str]:
+        """Return the project, the dataset and the id of a routine, by its name with a dataset."""
+        *project, dataset, routine = name.replace("`", "").split(".")
+        return project[0] if project else self.project, dataset, routine
 
     def with_routines(self, sql: str) -> str:
         """Return a statement or script in which the routines of the default dataset have their full names."""
@@ -251,16 +252,22 @@ class Statements(Session):
         source = source.copy()
         for clause in ("joins", "laterals", "pivots", "sample"):
             source.set(clause, None)
-        # Describing it loads no model, and its calls do not count as calls of the statement.
+        try:
+            with self.describing():
+                described = self.describe(exp.select("*").from_(source).sql(dialect="bigquery"))
+        except QueryError:
+            return frozenset()
+        return frozenset(column.name.lower() for column in described)
+
+    @contextmanager
+    def describing(self) -> Iterator[None]:
+        """Load no model in the ``with`` block, and do not count its calls as calls of the statement."""
         counted, dry_run = self.model_calls, self.dry_run
         self.model_calls, self.dry_run = [], True
         try:
-            described = self.describe(exp.select("*").from_(source).sql(dialect="bigquery"))
-        except QueryError:
-            return frozenset()
+            yield
         finally:
             self.model_calls, self.dry_run = counted, dry_run
-        return frozenset(column.name.lower() for column in described)
 
     # Translating
 

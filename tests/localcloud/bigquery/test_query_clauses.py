@@ -10,9 +10,10 @@ from datetime import date
 from typing import Any
 
 import pytest
-from google.api_core.exceptions import BadRequest
+from google.api_core.exceptions import BadRequest, ClientError
+from google.cloud import bigquery
 
-from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +114,40 @@ def test_a_clause_that_googlesql_does_not_have_is_refused(world: BigQueryWorld, 
     with pytest.raises(BadRequest) as caught:
         world.rows(sql)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("CREATE TABLE FUNCTION d.f() AS SELECT * FROM d.nope", "d.nope"),
+        ("CREATE TABLE FUNCTION d.f(x INT64) AS SELECT nope FROM d.t WHERE a > x", "Unrecognized name: nope"),
+        ("CREATE TABLE FUNCTION d.f() AS SELECT * FROM ML.PREDICT(MODEL d.nope, (SELECT 1 AS a))", "d.nope"),
+        ("CREATE FUNCTION d.f(x INT64) AS ((SELECT MAX(nope) FROM d.t WHERE a > x))", "Unrecognized name: nope"),
+    ],
+)
+def test_a_function_whose_body_is_wrong_is_not_created(world: BigQueryWorld, sql: str, message: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        world.rows(sql)
+    assert message in str(caught.value)
+    assert [routine.routine_id for routine in world.client().list_routines("d")] == []
+
+
+def test_a_table_function_keeps_the_dataset_of_its_tables(world: BigQueryWorld) -> None:
+    config = bigquery.QueryJobConfig(default_dataset=f"{PROJECT}.d")
+    world.client().query_and_wait(
+        "CREATE TABLE FUNCTION above(x INT64) AS SELECT a FROM t WHERE a > x", job_config=config
+    )
+    assert world.rows("SELECT a FROM d.above(2)") == [(3,)]
+    world.rows("DROP TABLE FUNCTION d.above")
+
+
+@pytest.mark.parametrize(
+    "sql", ["EXECUTE IMMEDIATE 'SELECT ?' USING 1, 2", "BEGIN EXECUTE IMMEDIATE 'SELECT 1' USING 1; END"]
+)
+def test_values_without_a_place_are_refused(world: BigQueryWorld, sql: str) -> None:
+    with pytest.raises(BadRequest, match="Too many positional query parameters"):
+        world.rows(sql)
+
+
+def test_a_dynamic_statement_has_pipe_operators(world: BigQueryWorld) -> None:
+    assert world.rows("EXECUTE IMMEDIATE 'FROM d.t |> WHERE a > ? |> SELECT b' USING 2") == [("y",)]

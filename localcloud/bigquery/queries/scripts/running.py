@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -43,14 +43,17 @@ from localcloud.bigquery.queries.definitions.tables import (
 from localcloud.bigquery.queries.files.load_data import LoadData
 from localcloud.bigquery.queries.files.load_statements import load_statement
 from localcloud.bigquery.queries.scripts.children import Step
+from localcloud.bigquery.queries.scripts.functions import checked_body, qualified_body
 from localcloud.bigquery.queries.scripts.procedures import ProcedureScript
 from localcloud.bigquery.queries.scripts.texts import check_dynamic
 from localcloud.bigquery.queries.scripts.values import Frames, inferred, split_name, variable_value
 from localcloud.bigquery.queries.scripts.variables import variable_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
+from localcloud.bigquery.sql.checks.refused_clauses import reject_refused_clauses
 from localcloud.bigquery.sql.checks.refused_statements import reject_refused_statements
 from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
+from localcloud.bigquery.sql.pipes.queries import without_pipes
 from localcloud.bigquery.sql.reading.called import calls
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.statement import Statement, read_statement
@@ -248,9 +251,15 @@ class Script(ProcedureScript):
         return sql
 
     async def _exec_create_function(self, stmt: CreateFunctionStmt) -> None:
-        if not self._is_there(stmt.name):
+        if self._is_there(stmt.name):
+            return
+        if "." not in stmt.name or stmt.language != "SQL":
             await super()._exec_create_function(stmt)
-            self._statements.describe_routine(stmt.name)
+        else:
+            stmt = replace(stmt, body=qualified_body(stmt, self._statements))
+            with checked_body(stmt, self._statements):
+                await super()._exec_create_function(stmt)
+        self._statements.describe_routine(stmt.name)
 
     async def _exec_create_procedure(self, stmt: CreateProcedureStmt) -> None:
         if not self._is_there(stmt.name):
@@ -302,11 +311,14 @@ class Script(ProcedureScript):
             text, name = split_name(expression)
             using.append((name, variable_value(*await self._evaluate(text))))
         check_dynamic(sql)
+        reject_refused_clauses(sql)
+        sql = without_pipes(sql)
         temporary = self._temp_routines._routines if self._temp_routines is not None else ()
         reject_foreign_names(sql, defined=frozenset(map(str.upper, temporary)))
         before = self._statements.parameters
         self._statements.parameters = Parameters.of(using)
         try:
+            self._statements.parameters.reject_surplus(sql)
             sql = self._statements.parameters.named_in(sql)
             if stmt.into_names:
                 self._assign(stmt.into_names, await self._run_query(sql))

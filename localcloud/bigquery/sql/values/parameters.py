@@ -130,6 +130,15 @@ class Parameters:
             sql = sql[:start] + text + sql[end:]
         return sql
 
+    def reject_surplus(self, sql: str) -> None:
+        """Raise ``QueryError`` if more positional parameters are given than a statement or script has places for."""
+        given = self.names.count(None)
+        places = sum(token.is_symbol("?") for token in readable_tokens(sql)) if given else 0
+        if given > places:
+            raise QueryError(
+                f"Too many positional query parameters: {given} provided, but the query has {places}", location="query"
+            )
+
     def _position(self, sql: str, place: Token, number: int) -> str:
         if number >= self.names.count(None):
             raise QueryError(

@@ -22,8 +22,10 @@ def with_named_columns(statement: Statement) -> str:
         return statement.sql
     tree = query.copy()
     for number, projection in enumerate(list(_nameless(tree))):
-        value = projection.copy()
-        projection.replace(exp.alias_(value, f"f{number}_"))
+        if isinstance(projection, exp.Unnest):
+            projection.set("alias", exp.TableAlias(columns=[exp.to_identifier(f"f{number}_")]))
+            continue
+        projection.replace(exp.alias_(projection.copy(), f"f{number}_"))
     return tree.sql(dialect="bigquery")
 
 
@@ -46,8 +48,22 @@ def _columns(select: exp.Select, seen: set[int]) -> Iterator[exp.Expr]:
                 inner = _query_of(source) if table in ("", name_of(source)) else None
                 if inner is not None:
                     yield from _columns(inner, seen)
+                elif _has_no_name(source):
+                    yield source
         elif not isinstance(projection.unnest(), (exp.Alias, exp.Column, exp.Dot)):
             yield projection
+
+
+def _has_no_name(source: exp.Expr) -> bool:
+    """Return whether a source is an UNNEST of values that are no STRUCTs, without an alias."""
+    if not isinstance(source, exp.Unnest) or source.args.get("alias") or len(source.expressions) != 1:
+        return False
+    array = source.expressions[0]
+    if isinstance(array, exp.Array):
+        return bool(array.expressions) and isinstance(
+            array.expressions[0], (exp.Boolean, exp.Literal, exp.Neg, exp.Null)
+        )
+    return isinstance(array, (exp.GenerateSeries, exp.GenerateDateArray, exp.GenerateTimestampArray, exp.Split))
 
 
 def _query_of(source: exp.Expr) -> exp.Select | None:

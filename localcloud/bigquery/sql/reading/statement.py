@@ -31,6 +31,8 @@ _COPY = re.compile(
     r"(?P<head>CREATE\s+(?:OR\s+REPLACE\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?[`\w.-]+)\s+COPY\s+(?=[`\w])",
     re.IGNORECASE,
 )
+# What UNPIVOT does by itself: https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#unpivot_operator
+_EXCLUDED = re.compile(r"\bUNPIVOT\s+EXCLUDE\s+NULLS\b", re.IGNORECASE)
 _ALTER = re.compile(
     r"(?:ALTER\s+(?:TABLE|VIEW)|CREATE\s+SNAPSHOT\s+TABLE)\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?"
     r"(?P<name>(?:`[^`]+`|[\w.-]+)+)",
@@ -272,8 +274,9 @@ def _is_behind(expression: exp.Expr, child: exp.Expr, clause: exp.With) -> bool:
 
 
 def _parseable(sql: str) -> str:
-    """Return a statement in words that sqlglot knows: DELETE with FROM, and CLONE for COPY, which makes the same table."""
+    """Return a statement in words that sqlglot knows: DELETE with FROM, UNPIVOT, and CLONE for COPY, which does the same."""
     start = start_of(sql)
+    sql = _EXCLUDED.sub("UNPIVOT", sql)
     if (copy := _COPY.match(sql, start)) is not None:
         return f"{sql[:start]}{copy['head']} CLONE {sql[copy.end() :]}"
     found = _DELETE.match(sql, start)

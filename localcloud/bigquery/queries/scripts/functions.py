@@ -12,8 +12,8 @@ from bqemulator.catalog.models import RoutineMeta
 from bqemulator.scripting.ast import CreateFunctionStmt
 
 from localcloud.bigquery.queries.statements import Statements
-from localcloud.bigquery.tables.routine_types import type_text
-from localcloud.bigquery.tables.routines import is_table_argument
+from localcloud.bigquery.tables.routines.macros import is_table_argument
+from localcloud.bigquery.tables.routines.types import type_text
 
 _OF_ROWS = "TABLE_VALUED_FUNCTION"
 

@@ -13,10 +13,10 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.sql.checks.ambiguity import reject_ambiguous
 from localcloud.bigquery.sql.checks.from_clauses import reject_clauses_without_from
-from localcloud.bigquery.sql.checks.sources import reject_wrong_sources
 from localcloud.bigquery.sql.checks.lateral_aliases import reject_lateral_aliases
 from localcloud.bigquery.sql.checks.select_clauses import reject_wrong_clauses
 from localcloud.bigquery.sql.checks.set_operators import reject_mixed_operators
+from localcloud.bigquery.sql.checks.sources import reject_wrong_sources
 from localcloud.bigquery.sql.checks.windows import reject_wrong_windows
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.statement import Statement, TableName, read_statement

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import reduce
 
 from sqlglot import exp
 
@@ -33,6 +34,9 @@ MACROS: tuple[str, ...] = (
     # The division that takes 9 of 18 digits is slow. Most numbers have fewer digits, whose product needs none.
     f"CREATE OR REPLACE MACRO _numeric_product(a, b) AS CASE WHEN {_SHORT.format('a', 4)} = a AND {_SHORT.format('b', 5)} = b "
     f"THEN CAST({_SHORT.format('a', 4)} * {_SHORT.format('b', 5)} AS DECIMAL(38, 9)) ELSE CAST(a * b AS DECIMAL(38, 9)) END",
+    "CREATE OR REPLACE MACRO _operation_text(a, sign, b) AS "
+    "format('{:g}', CAST(a AS DOUBLE)) || sign || format('{:g}', CAST(b AS DOUBLE))",
+    # Views that earlier versions have stored call it.
     "CREATE OR REPLACE MACRO _number_text(x) AS format('{:g}', CAST(x AS DOUBLE))",
 )
 """The DuckDB macros that the rewritten SQL calls."""
@@ -143,12 +147,10 @@ def _checked(node: exp.Expr) -> exp.Expr | None:
     # DuckDB's TRY, which carries out SAFE, accepts nothing that has an error of its own.
     if not may_overflow or node.find(exp.Query) is not None or node.find_ancestor(exp.SafeFunc, exp.SafeNegate):
         return None
-    total: exp.Expr = exp.Literal.number(0)
-    for each in given:
-        total = exp.Add(this=total, expression=exp.Mul(this=each.copy(), expression=exp.Literal.number(0)))
-    sides = [call("_number_text", side) for side in (node.this, node.expression)]
-    message = exp.func("CONCAT", sides[0], exp.Literal.string(f" {_OPERATORS[type(node)]} "), sides[1])
-    return call("_finite_or_error", node, total, message)
+    zeros: list[exp.Expr] = [exp.Mul(this=each.copy(), expression=exp.Literal.number(0)) for each in given]
+    total = reduce(lambda sum_, zero: exp.Add(this=sum_, expression=zero), zeros or [exp.Literal.number(0)])
+    sign = exp.Literal.string(f" {_OPERATORS[type(node)]} ")
+    return call("_finite_or_error", node, total, call("_operation_text", node.this, sign, node.expression))
 
 
 def _operands(node: exp.Expr) -> Iterator[exp.Expr]:

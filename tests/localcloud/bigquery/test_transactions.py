@@ -82,7 +82,7 @@ def test_a_transaction_that_is_not_committed_changes_nothing(
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("INSERT INTO {t} (n) VALUES (1)", "NOT NULL"),
+        ("INSERT INTO {t} (n) VALUES (1)", "Required field id cannot be null"),
         ("SELECT * FROM {t}_view", "Reading the view .* after a change of .* in a transaction is not supported"),
         ("CREATE TABLE {t}_new (a INT64)", "CREATE_TABLE is not supported in a transaction"),
         ("LOAD DATA INTO {t} FROM FILES (format = 'CSV', uris = ['gs://transfers/*'])", "LOAD DATA is not supported in"),

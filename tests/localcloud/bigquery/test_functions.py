@@ -396,6 +396,8 @@ VALUES: dict[str, dict[str, Any]] = {
         "ROUND(NUMERIC '12345678901234567890.125', LENGTH(x.text) + 1)": Decimal("12345678901234567890.13"),
         "TRUNC(123.456, -LENGTH(x.text))": 120.0,
         "SAFE_CAST('1_000' AS NUMERIC)": None,
+        "SAFE_DIVIDE(NUMERIC '99999999999999999999', NUMERIC '1.5')": Decimal("66666666666666666666"),
+        "DIV(NUMERIC '99999999999999999999', NUMERIC '-2.345678912')": Decimal("-42631580771102571091"),
     },
     "operators_of_integers": {
         "-1 >> 1": 9223372036854775807,
@@ -658,6 +660,7 @@ def test_functions_accept_aggregates(world: BigQueryWorld) -> None:
         ("'a''b'", "concatenated string literals must be separated by whitespace or comments at [1:11]"),
         ("'a' ~~ 'b'", 'Unexpected "~~"'),
         ("NUMERIC '1_000'", "Invalid NUMERIC value: 1_000"),
+        ("NUMERIC '99999999999999999999999999999' + 1", "numeric overflow in addition"),
         ("NUMERIC '1' / 0", "division by zero: 1 / 0"),
         ("CEIL(NUMERIC '99999999999999999999999999999.5')", "numeric overflow"),
         ("CAST(NUMERIC '1e25' AS BIGNUMERIC)", "BIGNUMERIC with more than 20 digits before the point is not supported"),

@@ -147,6 +147,7 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
             r'Casting value "(?P<value>[^"]*)" to type DECIMAL\(38, ?(?P<scale>9|10|18)\) failed: value is out of range',
             _too_large,
         ),
+        (r"Overflow in (?P<how>\w+) of DECIMAL\(38\)", r"numeric overflow in \g<how>"),
         (r"Overflow in \w+ of INT\d+ \((?P<what>.*?)\)!", r"int64 overflow: \g<what>"),
         (r"Type INT128 with value \S+ can't be cast because the value is out of range", "int64 overflow"),
         (r"Overflow in negation of (?:integer|numeric) value", "int64 overflow"),

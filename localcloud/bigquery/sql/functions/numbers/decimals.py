@@ -68,6 +68,15 @@ def _macros() -> Iterator[str]:
                 few = "CAST({} AS DECIMAL(38, 9))".format
                 value = f"CASE WHEN {few('a')} = a AND {few('b')} = b THEN {few('a')} * {few('b')} ELSE {exact} END"
             yield f"CREATE OR REPLACE MACRO _{kind}_{name}({parameters}) AS {value}"
+    for kind, scale in _SCALES.items():
+        yield (
+            f"CREATE OR REPLACE MACRO _safe_{kind}_quotient(a, b) AS CASE WHEN b <> 0 THEN _{kind}_quotient(a, b) END"
+        )
+        yield (
+            f"CREATE OR REPLACE MACRO _whole_{kind}_quotient(a, b) AS "
+            f"CASE WHEN b = 0 THEN error('division by zero: DIV(' || a || ', ' || b || ')') ELSE bqemu_{kind}_quotient("
+            f"CAST(a - a % b AS DECIMAL(38, {scale})), CAST(b AS DECIMAL(38, {scale}))) END"
+        )
 
 
 MACROS: tuple[str, ...] = tuple(_macros())

@@ -39,6 +39,7 @@ _KINDS: tuple[type[exp.Expr], ...] = (
     *_JOINED,
     *_EXACT,
     *_SUMS,
+    exp.Anonymous,
     exp.Avg,
     exp.SafeMultiply,
 )
@@ -69,6 +70,8 @@ def widen_numbers(draft: Draft) -> None:
 
 def _change(node: exp.Expr) -> bool:
     match node:
+        case exp.Anonymous():
+            return node.name == "_quotient" and not isinstance(node.parent, exp.SafeFunc) and _divide_whole(node)
         case exp.SafeDivide():
             return _divide(node)
         case exp.Avg():
@@ -109,8 +112,8 @@ def _compute(node: exp.Expr) -> bool:
         return False
     if exp.DType.DOUBLE in kinds:
         return _cast_each((side for side in sides if _kind_of(side) != exp.DType.DOUBLE), "FLOAT64")
-    if node.find_ancestor(exp.SafeFunc) is not None:
-        return isinstance(node, exp.Div) and _divide(node)
+    if isinstance(node.parent, exp.SafeFunc):
+        return False
     kind = "NUMERIC" if exp.DType.BIGDECIMAL not in kinds else "BIGNUMERIC"
     if isinstance(node, exp.Mul) and kind == "NUMERIC":
         return False  # `arithmetic` multiplies NUMERICs
@@ -138,15 +141,28 @@ def _average(node: exp.Avg) -> bool:
     return True
 
 
+def _divide_whole(node: exp.Anonymous) -> bool:
+    """Divide decimal numbers, whose quotient is an integer, with all their digits."""
+    kinds = {_kind_of(side) for side in node.expressions}
+    if not _DECIMALS & kinds or not kinds <= _NUMBERS - {exp.DType.DOUBLE}:
+        return False
+    kind = "NUMERIC" if exp.DType.BIGDECIMAL not in kinds else "BIGNUMERIC"
+    node.replace(exp.cast(call(f"_whole_{kind.lower()}_quotient", *node.expressions), kind, dialect="bigquery"))
+    return True
+
+
 def _divide(node: exp.Expr) -> bool:
     sides = [node.this, node.expression]
     kinds = {_kind_of(side) for side in sides if not _is_literal(side)}
     if not _DECIMALS & kinds or not kinds <= _NUMBERS:
         return False
-    if exp.DType.DOUBLE not in kinds and exp.DType.BIGDECIMAL not in kinds:
-        return _cast_result(node, "NUMERIC")
-    _cast_each(sides, "FLOAT64")
-    return True if exp.DType.DOUBLE in kinds else _cast_result(node, "BIGNUMERIC")
+    if exp.DType.DOUBLE in kinds:
+        return _cast_each(sides, "FLOAT64")
+    kind = "NUMERIC" if exp.DType.BIGDECIMAL not in kinds else "BIGNUMERIC"
+    _cast_each(filter(_is_literal, sides), kind)
+    quotient = call(f"_safe_{kind.lower()}_quotient", node.this, node.expression)
+    node.replace(keep_type(node, exp.cast(quotient, kind, dialect="bigquery")))
+    return True
 
 
 def _choose(values: list[exp.Expr]) -> bool:

@@ -36,12 +36,19 @@ from localcloud.bigquery.rest.row_methods import PARTITIONS_SUMMARY, SUMMARY_COL
 from localcloud.bigquery.running.service import check_labels
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.statement import TableName
-from localcloud.bigquery.tables.columns.field_settings import definitions, has_settings, schema_of
+from localcloud.bigquery.tables.columns.field_settings import (
+    definitions,
+    has_settings,
+    rest_fields,
+    schema_of,
+    updated_settings,
+)
 from localcloud.bigquery.tables.columns.keys import Keys, set_keys
 from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest, split_decorator
 from localcloud.bigquery.tables.results import AnonymousTables
 from localcloud.bigquery.tables.writing.destinations import Destinations
+from localcloud.bigquery.tables.writing.rebuilding import rebuild
 from localcloud.bigquery.tables.writing.schema_checks import check_fields, check_layout, updated_schema
 from localcloud.bigquery.tables.writing.widening import widen
 
@@ -194,12 +201,17 @@ class TableMethods:
         fields = (body.get("schema") or {}).get("fields")
         if (body.get("view") or {}).get("query"):
             self._define_view(name, body["view"])
-        elif fields and existing.table_type in _CHANGEABLE:
+            fields = None
+        settings = updated_settings(rest_fields(existing), fields) if fields else {}
+        if fields and existing.table_type in _CHANGEABLE:
             with self._destinations.writing(name):
                 self._change_columns(name, _table_to_rest(existing).get("schema", {}).get("fields", []), fields)
         response = self._described(call, name, body)
         if existing.table_type not in _CHANGEABLE or response.status >= 300:
             return response
+        self._destinations.set_columns(name, settings)
+        if settings and settings != updated_settings((), rest_fields(existing)) and any(settings.values()):
+            rebuild(self._destinations, name, self._destinations.fields(name))
         self._destinations.set_layout(name, layout)
         if "tableConstraints" in body:
             set_keys(self._engine, name, keys)

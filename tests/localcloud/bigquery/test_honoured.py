@@ -224,3 +224,28 @@ def test_options_of_a_table_can_be_read_and_changed(world: BigQueryWorld) -> Non
     world.rows("BEGIN ALTER TABLE honoured.options SET OPTIONS (description = 'after', labels = [('a', 'b')]); END")
     table = world.client().get_table("honoured.options")
     assert (table.description, table.labels) == ("after", {"a": "b"})
+
+
+def test_an_update_of_the_schema_changes_the_settings_of_columns(world: BigQueryWorld) -> None:
+    client = world.client()
+    before = [bigquery.SchemaField("s", "STRING", mode="REQUIRED", max_length=2), bigquery.SchemaField("i", "INTEGER")]
+    table = client.create_table(bigquery.Table(f"{PROJECT}.honoured.updated", before))
+    table.schema = [
+        bigquery.SchemaField("s", "STRING", max_length=3),
+        before[1],
+        bigquery.SchemaField("d", "STRING", default_value_expression="'x'"),
+    ]
+    after = client.update_table(table, ["schema"]).schema
+    assert [(f.mode, f.max_length, f.default_value_expression) for f in after] == [
+        ("NULLABLE", 3, None),
+        ("NULLABLE", None, None),
+        ("NULLABLE", None, "'x'"),
+    ]
+    world.rows("INSERT INTO honoured.updated (s, i) VALUES ('abc', 1), (NULL, 2)")
+    assert world.rows("SELECT s, d FROM honoured.updated ORDER BY i") == [("abc", "x"), (None, "x")]
+    table.schema = before
+    with pytest.raises(exceptions.BadRequest):
+        client.update_table(table, ["schema"])
+    table.schema = [bigquery.SchemaField("s", "STRING", max_length=1), *after[1:]]
+    with pytest.raises(exceptions.BadRequest, match="Field s has changed maxLength from 3 to 1"):
+        client.update_table(table, ["schema"])

@@ -114,6 +114,30 @@ def _as_in_rest(f: Field) -> Field:
     return f | changes
 
 
+def updated_settings(before: Sequence[Field], given: Sequence[Field]) -> dict[str, dict[str, Any]]:
+    """Return the settings of the columns after an update with REST fields, by the names of the columns in lower case.
+
+    A column keeps the settings that its field does not name.
+
+    Raises:
+        QueryError: A column would get a shorter length, or fewer digits, than it has.
+    """
+    known = {f["name"].lower(): f for f in before}
+    updated: dict[str, dict[str, Any]] = {}
+    for f in given:
+        old = known.get(f["name"].lower())
+        for name in ("maxLength", "precision", "scale"):
+            if old is not None and f.get(name) and (not old.get(name) or int(f[name]) < int(old[name])):
+                raise QueryError(
+                    f"Invalid schema update. Field {f['name']} has changed {name} from {old.get(name) or 'none'} to "
+                    f"{f[name]}",
+                    reason="invalid",
+                )
+        settings = {name: str(f.get(name) or (old or {}).get(name) or "") for name in _ATTRIBUTE}
+        updated[f["name"].lower()] = {name: value for name, value in settings.items() if value}
+    return updated
+
+
 def has_settings(fields: Sequence[Field]) -> bool:
     """Return whether a column of REST fields has a setting that the engine has to know."""
     return any(

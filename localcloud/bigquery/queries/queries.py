@@ -111,13 +111,13 @@ class QueryJobs:
         if load is not None:
             self._loads.check(load, statements)
             found |= {"statementType": "LOAD_DATA"}
-        elif not script and create_external_table(sql, statements, self._external, dry_run=True) is not None:
-            found |= {"statementType": "CREATE_EXTERNAL_TABLE"}
         elif script:
             found |= {"statementType": script_type(sql), "totalBytesProcessedAccuracy": "UNKNOWN"}
         elif (model := statements.model_statement(sql)) is not None:
             result = self._learning.execute(model, statements, dry_run=True)
             found |= {"statementType": result.statement_type} | result.statistics
+        elif create_external_table(sql, statements, self._external, dry_run=True) is not None:
+            found |= {"statementType": "CREATE_EXTERNAL_TABLE"}
         else:
             found |= self._previews.statistics(sql, query, statements)
         job.statistics = {"totalBytesProcessed": found["totalBytesProcessed"], "query": found}

@@ -17,7 +17,7 @@ def run(world: BigQueryWorld, sql: str, **options: object) -> bigquery.QueryJob:
 
 
 def test_columns_without_a_name_have_the_names_of_bigquery(world: BigQueryWorld) -> None:
-    rows = list(world.client().query_and_wait("SELECT 1, 'x' AS named, 2 + 3, COUNT(*)"))
+    rows = list(world.client().query_and_wait("SELECT 1, 'x' AS named, 2 + 3, COUNT(*) FROM UNNEST([1])"))
     assert list(rows[0].keys()) == ["f0_", "named", "f1_", "f2_"]
 
 

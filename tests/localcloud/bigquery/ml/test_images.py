@@ -193,7 +193,6 @@ def test_an_external_table_is_dropped_and_its_objects_stay(world: MlWorld, end: 
         ("DROP EXTERNAL TABLE d.wildlife CASCADE", "invalidQuery", "Expected end of input"),
         (f"CREATE OR REPLACE EXTERNAL TABLE d.classifier {OBJECTS}", "invalid", "it is currently a TABLE"),
         (f"CREATE EXTERNAL TABLE d.wildlife {OBJECTS}", "duplicate", "Already Exists: Table"),
-        ("CREATE EXTERNAL TABLE d.x OPTIONS(format='CSV', uris=['gs://bucket/x'])", "notFound", "Not found: URI"),
         (
             f"CREATE EXTERNAL TABLE d.x {OBJECTS.replace('gs://bucket', 'gs://no-bucket')}",
             "accessDenied",

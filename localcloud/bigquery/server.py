@@ -143,7 +143,7 @@ class BigQuery:
             self._delegate,
             ModelMethods(self._context, self.learning),
             TableMethods(self._delegate, destinations, queries, self.learning, self._anonymous, external, project),
-            RowMethods(self._delegate, destinations, self._anonymous),
+            RowMethods(destinations, self._anonymous),
             ConnectionMethods(self._connections),
             ReservationMethods(Reservations(clock, directory and directory / "reservations.json")),
             self._anonymous,

@@ -66,7 +66,7 @@ class StatementChecks:
             NotFound: A dataset or a table does not exist by this name.
         """
         statement = read_statement(sql, project=self._project)
-        _check_dataset(statement)
+        self._check_dataset(statement)
         self._check_names(statement)
         if statement.tree is not None:
             reject_mixed_operators(statement.tree)
@@ -136,6 +136,34 @@ class StatementChecks:
                     f"Not found: Dataset {name.project}:{name.dataset} was not found in location {self._location}"
                 )
 
+    def _check_dataset(self, statement: Statement) -> None:
+        """Raise ``QueryError`` if a permanent table, view or function is created, altered or dropped without a dataset.
+
+        The engine would create it, and does nothing for one that does not exist with IF EXISTS.
+        """
+        tree = statement.tree
+        if not isinstance(tree, (exp.Create, exp.Drop, exp.Alter)):
+            return
+        table = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+        if not isinstance(table, exp.Table) or table.db:
+            return
+        kind, is_new = tree.args.get("kind"), isinstance(tree, exp.Create)
+        if isinstance(tree, exp.Drop) and kind == "FUNCTION":
+            raise QueryError(
+                f'Routine name "{table.name}" missing dataset while no default dataset is set in the request.',
+                reason="invalid",
+            )
+        if kind in ("TABLE", "VIEW") and not (statement.is_temporary if is_new else self._is_temporary(table.name)):
+            raise QueryError(
+                f'Table "{table.name}" must be qualified with a dataset (e.g. dataset.table).', location="query"
+            )
+
+    def _is_temporary(self, table: str) -> bool:
+        found = self._destinations.engine.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE temporary AND lower(table_name) = ?", [table.lower()]
+        )
+        return found.fetchone() is not None
+
     def _check_names(self, statement: Statement) -> None:
         """Reject tables whose names are not valid, or differ from those of existing ones in their case.
 
@@ -202,18 +230,6 @@ def _copied_table(statement: Statement, project: str) -> TableName | None:
     clone = statement.tree.find(exp.Clone) if isinstance(statement.tree, exp.Create) else None
     source = None if clone is None else clone.this
     return TableName(source.catalog or project, source.db, source.name) if isinstance(source, exp.Table) else None
-
-
-def _check_dataset(statement: Statement) -> None:
-    """Raise ``QueryError`` if a permanent table or view is created without a dataset, which the engine would do."""
-    create = statement.tree
-    if not isinstance(create, exp.Create) or statement.is_temporary or create.args.get("kind") not in ("TABLE", "VIEW"):
-        return
-    table = create.this.this if isinstance(create.this, exp.Schema) else create.this
-    if isinstance(table, exp.Table) and not table.db:
-        raise QueryError(
-            f'Table "{table.name}" must be qualified with a dataset (e.g. dataset.table).', location="query"
-        )
 
 
 def _check_where(statement: Statement) -> None:

@@ -25,7 +25,6 @@ from localcloud.bigquery.base.schema import (
     quote,
 )
 from localcloud.bigquery.job.jobs import milliseconds
-from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.rest.rows import rest_rows
 from localcloud.bigquery.rest.streamed_rows import Row, read_rows, tables_of
@@ -55,10 +54,9 @@ SUMMARY_COLUMNS = (
 class RowMethods:
     """The methods of rows. They run on the calling thread."""
 
-    def __init__(self, delegate: Delegate, destinations: Destinations, anonymous: AnonymousTables) -> None:
+    def __init__(self, destinations: Destinations, anonymous: AnonymousTables) -> None:
         """Create the methods."""
         self._anonymous = anonymous
-        self._delegate = delegate
         self._destinations = destinations
         self._engine = destinations.engine
         self._catalog = destinations.context.catalog
@@ -169,9 +167,8 @@ class RowMethods:
             partitions_of(self._destinations, name, partition)
         elif name.dataset.startswith("_anonymous_"):
             self._anonymous.materialise(name)
-        partitions = Partitions.of(self._destinations.get(name))
-        if partition is None and (partitions is None or not partitions.ingested):
-            return self._delegate.respond_now(call)
+        if self._destinations.get(name) is None:
+            raise NotFound(f"Not found: Table {name}")
         return self._list_page(call, rows_in(self._destinations, decorated))
 
     def _summary(self, name: TableName) -> RowsInMemory:
@@ -192,6 +189,9 @@ class RowMethods:
     def _list_page(self, call: Call, found: RowsInTable | RowsInMemory) -> Response:
         """Return the page of rows that a call of ``tabledata.list`` asks for."""
         chosen = [column.strip() for column in call.query.get("selectedFields", "").split(",") if column.strip()]
+        unknown = [column for column in chosen if column not in (f["name"] for f in found.fields)]
+        if unknown:
+            raise QueryError(f"No such field: {unknown[0]}", reason="invalid")
         if chosen and isinstance(found, RowsInTable):
             found = replace(found, fields=[f for f in found.fields if f["name"] in chosen])
         elif chosen and isinstance(found, RowsInMemory):

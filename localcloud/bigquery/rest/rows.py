@@ -6,7 +6,7 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/list
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ from bqemulator.storage import arrow_bridge
 from bqemulator.storage.arrow_bridge import arrow_table_to_bq_rows
 
 from localcloud.bigquery.base.intervals import written
+from localcloud.bigquery.base.schema import Field, field_of
 from localcloud.bigquery.sql.functions.json.ordering import in_order
 
 # Columns of these types are converted as a whole, which is faster. bqemulator converts the others value by value.
@@ -29,6 +30,8 @@ _WHOLE: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.ChunkedArray], l
 )
 # The engine writes POINT (1 2) for POINT(1 2).
 _SPACE_IN_SHAPE = re.compile(r"(?<=[A-Z]) (?=\()")
+# The types in DuckDB whose cells bqemulator does not write as BigQuery does, alone or within other types.
+_REWRITTEN = re.compile(r'GEOMETRY|JSON|"start"|WITH TIME ZONE')
 _NAMES_OF_FLOATS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
@@ -46,21 +49,59 @@ def rest_rows(table: pa.Table, *, int64_timestamps: bool = True) -> list[dict[st
 
 
 def _cells(table: pa.Table, int64_timestamps: bool) -> list[Any]:
-    kind = table.schema.field(0).type
-    if (table.schema.field(0).metadata or {}).get(b"bqemu.duckdb_type") == b"JSON":
+    column = table.schema.field(0)
+    stored = (column.metadata or {}).get(b"bqemu.duckdb_type", b"").decode()
+    if stored == "JSON":
         return [None if text is None else in_order(text) for text in table.column(0).to_pylist()]
     for is_kind, write in _WHOLE:
-        if is_kind(kind):
+        if is_kind(column.type):
             return write(table.column(0))
     cells = [row["f"][0]["v"] for row in arrow_table_to_bq_rows(table)]
-    if (table.schema.field(0).metadata or {}).get(b"bqemu.duckdb_type") == b"GEOMETRY":
-        return [None if cell is None else _SPACE_IN_SHAPE.sub("", cell) for cell in cells]
-    if pa.types.is_timestamp(kind) and kind.tz and not int64_timestamps:
-        return [None if cell is None else seconds(int(cell)) for cell in cells]
-    return cells
+    write_cell = _cell_writer(field_of(column.name, stored), int64_timestamps) if _REWRITTEN.search(stored) else None
+    return cells if write_cell is None else [write_cell(cell) for cell in cells]
 
 
-def _float(value: float | None) -> str | None:
+def _cell_writer(field: Field, int64_timestamps: bool) -> Callable[[Any], Any] | None:
+    """Return what turns bqemulator's cell of a field into BigQuery's; None if both are the same."""
+    if field["mode"] == "REPEATED":
+        write = _cell_writer(field | {"mode": "NULLABLE"}, int64_timestamps)
+        return None if write is None else lambda cell: [{"v": write(element["v"])} for element in cell]
+    match field["type"]:
+        case "RECORD":
+            writers = [_cell_writer(each, int64_timestamps) for each in field["fields"]]
+            return _or_none(lambda cell: _record(cell, writers)) if any(writers) else None
+        case "JSON":
+            return _or_none(in_order)
+        case "GEOGRAPHY":
+            return _or_none(lambda cell: _SPACE_IN_SHAPE.sub("", cell))
+        case "RANGE":
+            return _or_none(_range)
+        case "TIMESTAMP" if not int64_timestamps:
+            return _or_none(lambda cell: seconds(int(cell)))
+    return None
+
+
+def _or_none(write: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda cell: None if cell is None else write(cell)
+
+
+def _record(cell: Any, writers: Sequence[Callable[[Any], Any] | None]) -> dict[str, Any]:
+    return {
+        "f": [
+            each if write is None else {"v": write(each["v"])} for each, write in zip(cell["f"], writers, strict=True)
+        ]
+    }
+
+
+def _range(cell: Any) -> str:
+    """Return a RANGE as a text. bqemulator writes one within a STRUCT or in an array as a record."""
+    if isinstance(cell, str):
+        return cell
+    start, end = ("UNBOUNDED" if bound["v"] is None else bound["v"] for bound in cell["f"])
+    return f"[{start}, {end})"
+
+
+def _float(value: float | None, *_: Any) -> str | None:
     if value is None:
         return None
     text = repr(value)
@@ -83,10 +124,10 @@ def seconds(microseconds: int) -> str:
     return f"{sign}{mantissa}E{len(digits) - 7}"
 
 
-# bqemulator writes the zeros at the end of a NUMERIC in a STRUCT or an ARRAY, and small ones with an exponent.
+# bqemulator writes the zeros at the end of a NUMERIC in a STRUCT or an ARRAY, small ones with an exponent, and nan for NaN.
+_WITHIN: dict[object, Callable[..., Any]] = {pa.types.is_decimal: _decimal, pa.types.is_floating: _float}
 arrow_bridge._BQ_TYPE_FORMATTERS = tuple(
-    (is_kind, _decimal if is_kind is pa.types.is_decimal else write)
-    for is_kind, write in arrow_bridge._BQ_TYPE_FORMATTERS
+    (is_kind, _WITHIN.get(is_kind, write)) for is_kind, write in arrow_bridge._BQ_TYPE_FORMATTERS
 )
 # bqemulator gives all parts of an interval the sign of one.
 setattr(arrow_bridge, "format_bq_interval", written)  # noqa: B010  # an import of the module, which it does not export

@@ -137,6 +137,35 @@ def test_timestamps_are_in_seconds_unless_a_request_wants_microseconds(world: Bi
     assert exact["rows"][0]["f"][0]["v"] == "1700000000500000"
 
 
+def test_listed_rows_have_the_format_of_the_rows_of_a_query(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.moments AS SELECT TIMESTAMP '2023-11-14 22:13:20.5 UTC' AS ts, 1 AS n")
+    path = f"/datasets/{dataset}/tables/moments/data"
+    assert world.call("GET", path).json()["rows"] == [{"f": [{"v": "1.7000000005E9"}, {"v": "1"}]}]
+    exact = world.call("GET", f"{path}?formatOptions.useInt64Timestamp=true&selectedFields=ts").json()
+    assert exact["rows"] == [{"f": [{"v": "1700000000500000"}]}]
+    assert world.call("GET", f"{path}?selectedFields=ts,x").json()["error"]["message"] == "No such field: x"
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("ST_GEOGPOINT(1, 2)", "POINT(1 2)"),
+        ("""JSON '{"b": 1, "a": 2}'""", '{"a":2,"b":1}'),
+        ("RANGE(DATE '2020-01-01', NULL)", "[2020-01-01, UNBOUNDED)"),
+        ("TIMESTAMP '2023-11-14 22:13:20 UTC'", "1.7E9"),
+        ("CAST('nan' AS FLOAT64)", "NaN"),
+    ],
+)
+def test_values_in_arrays_and_structs_have_the_format_of_other_values(
+    world: BigQueryWorld, value: str, cell: str
+) -> None:
+    query = f"SELECT {value}, [{value}], STRUCT({value} AS x), [STRUCT({value} AS x, 1 AS n)]"
+    body = {"query": query, "useLegacySql": False}
+    cells = [each["v"] for each in world.call("POST", "/queries", json=body).json()["rows"][0]["f"]]
+    record = {"f": [{"v": cell}, {"v": "1"}]}
+    assert cells == [cell, [{"v": cell}], {"f": [{"v": cell}]}, [{"v": record}]]
+
+
 def test_a_view_can_be_created_changed_and_deleted(world: BigQueryWorld, dataset: str) -> None:
     client = world.client()
     view = bigquery.Table(f"{PROJECT}.{dataset}.high")

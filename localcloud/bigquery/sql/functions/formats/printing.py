@@ -52,6 +52,11 @@ MACROS: tuple[str, ...] = (
     f"ELSE {_INTEGER}(CAST(x AS BIGINT), flags, size, digits, kind) END",
     "CREATE OR REPLACE MACRO _formatted_float(x, flags, size, digits, kind) AS "
     f"{_FLOAT}(CAST(x AS DOUBLE), flags, size, digits, kind)",
+    # DuckDB writes -nan, and takes texts.
+    "CREATE OR REPLACE MACRO _float_argument(x) AS CASE WHEN typeof(x) IN ('VARCHAR', 'BOOLEAN') "
+    "THEN error('Invalid type for an argument of FORMAT; Expected DOUBLE; Got ' || "
+    "CASE typeof(x) WHEN 'VARCHAR' THEN 'STRING' ELSE 'BOOL' END) "
+    "WHEN typeof(x) = 'DOUBLE' AND isnan(TRY_CAST(x AS DOUBLE)) THEN CAST('nan' AS DOUBLE) ELSE CAST(x AS DOUBLE) END",
     "CREATE OR REPLACE MACRO _with_commas(x) AS format('{:,}', CAST(x AS BIGINT))",
     "CREATE OR REPLACE MACRO _text_argument(x) AS CASE WHEN typeof(x) <> 'VARCHAR' "
     "THEN error('Invalid type for an argument of FORMAT; Expected STRING; Got ' || typeof(x)) ELSE CAST(x AS VARCHAR) END",
@@ -154,7 +159,7 @@ def _specifier(match: re.Match[str], left: Iterator[exp.Expr]) -> tuple[str, lis
         specifier = f"%{'-' if '-' in flags else ''}{match['size']}{digits}s"
         return specifier, [*known, call(macro, value, exp.true() if kind == "P" else None)]
     if known or not (set(flags) & set("'#") or kind in "xXo" or (kind in "di" and match["digits"])):
-        return match[0], [*known, value]
+        return match[0], [*known, call("_float_argument", value) if kind in _FRACTIONS else value]
     if kind in "di" and flags == "'" and not match["size"] and not match["digits"]:
         return "%s", [call("_with_commas", value)]
     if kind in "xXo" and match[0] == f"%{kind}":

@@ -94,15 +94,18 @@ class StatementChecks:
         self._check_partitions(statement)
 
     def _check_samples(self, tree: exp.Expr) -> None:
-        """Reject samples of anything but a table.
+        """Reject samples of anything but a table, and samples of another kind than ``SYSTEM (n PERCENT)``.
 
         https://cloud.google.com/bigquery/docs/table-sampling#limitations
 
         Raises:
-            QueryError: A subquery, a common table expression, a view or a call of a table function is sampled.
+            QueryError: A subquery, a common table expression, a view or a call of a table function is sampled, or rows are
+                sampled.
         """
         for sample in tree.find_all(exp.TableSample):
-            source = sample.parent
+            source, method = sample.parent, sample.args.get("method")
+            if method is None or method.name.upper() != "SYSTEM" or sample.args.get("percent") is None:
+                raise QueryError("TABLESAMPLE supports only SYSTEM (n PERCENT)", location="query")
             if not isinstance(source, exp.Table) or not self._is_table(source):
                 raise QueryError("TABLESAMPLE SYSTEM can only be applied directly to tables.", location="query")
 

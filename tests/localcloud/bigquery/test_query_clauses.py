@@ -22,6 +22,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
         running.client().create_dataset("d")
         running.rows("CREATE TABLE d.t AS SELECT 1 AS a, 'x' AS b, 1.5 AS f, DATE '2024-01-01' AS day UNION ALL "
                      "SELECT 3, 'y', 2.5, DATE '2024-01-02'")  # fmt: skip
+        running.rows("CREATE TABLE d.places AS SELECT ST_GEOGPOINT(1, 2) AS g")
         running.rows("CREATE TABLE d.u AS SELECT 'y' AS b, 3 AS a, 7 AS c")
         yield running
 
@@ -107,6 +108,15 @@ def test_a_clause_returns_these_columns_and_rows(
         ("WITH RECURSIVE r AS (SELECT n FROM r) SELECT n FROM r", "only allowed in the last query of a UNION"),
         ("WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n FROM r JOIN r AS s USING (n)) SELECT n FROM r", "Multiple"),
         ("WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT 2 WHERE EXISTS (SELECT 1 FROM r)) SELECT n FROM r", ""),
+        ("SELECT * FROM d.t TABLESAMPLE RESERVOIR (1 ROWS)", "TABLESAMPLE supports only SYSTEM (n PERCENT)"),
+        ("SELECT * FROM d.t TABLESAMPLE SYSTEM (1 ROWS)", "TABLESAMPLE supports only SYSTEM (n PERCENT)"),
+        ("SELECT * FROM d.t PIVOT (SUM(a), MAX(f) AS m FOR b IN ('x'))", "PIVOT expression must specify an alias unless"),
+        ("SELECT DISTINCT JSON '1' AS j, a FROM d.t", "A column of type JSON cannot be used in SELECT DISTINCT"),
+        ("SELECT g AS h FROM d.places GROUP BY h", "Grouping by expressions of type GEOGRAPHY is not allowed"),
+        ("SELECT j, MAX(a) FROM (SELECT JSON '1' AS j, a FROM d.t) GROUP BY ROLLUP (j)", "expressions of type JSON"),
+        ("SELECT j, MAX(a) FROM (SELECT JSON '1' AS j, a FROM d.t) GROUP BY ALL", "expressions of type JSON"),
+        ("SELECT COUNT(DISTINCT j) FROM (SELECT JSON '1' AS j)", "DISTINCT cannot be used with arguments of type JSON"),
+        ("SELECT RANK() OVER (PARTITION BY TO_JSON(a) ORDER BY a) FROM d.t", "Partitioning by expressions of type JSON"),
         ("SELECT COUNT(DISTINCT a, b) FROM d.t", "No matching signature for aggregate function COUNT"),
     ],
 )  # fmt: skip

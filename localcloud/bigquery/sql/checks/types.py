@@ -6,7 +6,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -78,6 +78,8 @@ _CASTS = {
     "TIME": frozenset(),
     "TIMESTAMP": _TIMES | {"TIME"},
 }
+_SETS_OF_KEYS = ("rollup", "cube", "grouping_sets")
+_NOT_GROUPED = frozenset({"GEOGRAPHY", "JSON"})
 _PARTS_OF_DAYS = frozenset({"HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"})
 _CHECKED: tuple[Any, ...] = (*_COMPARISONS, *_CONDITIONS, *_CONNECTORS, *_ALIKE, *_FIRST_ARGUMENTS)
 _CHECKED += (
@@ -85,7 +87,9 @@ _CHECKED += (
     exp.Between,
     exp.Case,
     exp.Cast,
+    exp.Distinct,
     exp.Extract,
+    exp.Group,
     exp.If,
     exp.In,
     exp.Join,
@@ -137,6 +141,8 @@ def _problem(node: exp.Expr) -> str | None:
         return _extraction(node)
     if isinstance(node, exp.Window):
         return _window(node)
+    if isinstance(node, (exp.Distinct, exp.Group)):
+        return _grouping(node)
     if kind in _CONDITIONS or isinstance(node, exp.Join):
         condition = node.args.get("on") if isinstance(node, exp.Join) else node.this
         if (name := _name(condition)) not in (None, "BOOL"):
@@ -212,14 +218,54 @@ def _columns(query: exp.Expr) -> list[exp.Expr]:
     ]
 
 
+def _grouping(node: exp.Distinct | exp.Group) -> str | None:
+    """Return what is wrong with the types of GROUP BY, of SELECT DISTINCT, or of an aggregate function with DISTINCT.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#groupable_data_types
+    """
+    query = node.parent
+    if isinstance(node, exp.Group):
+        kind = next(_not_grouped(_keys(node, query.expressions if isinstance(query, exp.Select) else [])), None)
+        return None if kind is None else f"Grouping by expressions of type {kind} is not allowed"
+    if isinstance(query, exp.Select):
+        kind = next(_not_grouped(_columns(query)), None)
+        return None if kind is None else f"A column of type {kind} cannot be used in SELECT DISTINCT"
+    kind = next(_not_grouped(node.expressions), None)
+    return None if kind is None else f"Aggregate functions with DISTINCT cannot be used with arguments of type {kind}"
+
+
+def _keys(group: exp.Expr, columns: Sequence[exp.Expr]) -> Iterator[exp.Expr]:
+    """Yield the expressions that a query with these columns is grouped by, for keys that are their numbers or aliases, too."""
+    if group.args.get("all"):
+        yield from (each.unalias() for each in columns if each.find(exp.AggFunc) is None)
+    for key in [*group.expressions, *(each for kind in _SETS_OF_KEYS for each in group.args.get(kind) or ())]:
+        if isinstance(key, (exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple)):
+            yield from _keys(key, columns)
+        elif isinstance(key, exp.Literal) and key.is_int and 0 < int(key.name) <= len(columns):
+            yield columns[int(key.name) - 1].unalias()
+        else:
+            aliased = (each.this for each in columns if isinstance(each, exp.Alias) and key.sql() == each.alias)
+            yield next(aliased, key)
+
+
+def _not_grouped(values: Iterable[exp.Expr]) -> Iterator[str]:
+    """Yield the types of values that BigQuery does not group by."""
+    for value in values:
+        kind = whole_type_of(value)
+        if kind is not None and (name := kind.sql(dialect="bigquery")) in _NOT_GROUPED:
+            yield name
+
+
 def _window(node: exp.Window) -> str | None:
     """Return what is wrong with the types of a window.
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/window-function-calls#window_frame_clause
     """
-    for each in node.args.get("partition_by") or ():
-        if _name(each) == "FLOAT64":
-            return "Partitioning by expressions of type FLOAT64 is not allowed"
+    keys = node.args.get("partition_by") or ()
+    if any(_name(each) == "FLOAT64" for each in keys):
+        return "Partitioning by expressions of type FLOAT64 is not allowed"
+    if (given := next(_not_grouped(keys), None)) is not None:
+        return f"Partitioning by expressions of type {given} is not allowed"
     frame, order = node.args.get("spec"), node.args.get("order")
     if frame is None or order is None or frame.args.get("kind") != "RANGE":
         return None

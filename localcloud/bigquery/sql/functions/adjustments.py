@@ -195,6 +195,9 @@ def _aggregate(node: exp.Expr) -> bool:
     """Replace PIVOT by aggregates with filters, whose columns have BigQuery's names.
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#pivot_operator
+
+    Raises:
+        QueryError: One of several aggregates has no alias, which would tell their columns apart.
     """
     source = node.parent
     fields = list(node.args.get("fields") or [])
@@ -205,6 +208,10 @@ def _aggregate(node: exp.Expr) -> bool:
     value, choices = fields[0].this, fields[0].expressions
     if not choices:
         return False
+    if len(node.expressions) > 1 and not all(isinstance(each, exp.Alias) for each in node.expressions):
+        raise QueryError(
+            "PIVOT expression must specify an alias unless it is the only pivot expression in the PIVOT clause"
+        )
     used = {value.name.lower(): value.name}
     results = []
     for choice in choices:

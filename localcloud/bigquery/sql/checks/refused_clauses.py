@@ -18,11 +18,17 @@ REFUSED_CLAUSES = {
     r"\bSELECT\s+WITH\s+ANONYMIZATION\b": ("WITH ANONYMIZATION", _PLAIN),
     r"\bSELECT\s+WITH\s+AGGREGATION_THRESHOLD\b": ("WITH AGGREGATION_THRESHOLD", _PLAIN),
     r"\bMATCH_RECOGNIZE\s*\(": ("MATCH_RECOGNIZE", "write the pattern with window functions"),
+    r"\bSTRING_AGG\s*\((?:[^()]|\([^()]*\))*?\bHAVING\s+(?:MAX|MIN)\b": (
+        "HAVING MAX or HAVING MIN in STRING_AGG",
+        "join the values of ARRAY_AGG(... HAVING MAX ...) with ARRAY_TO_STRING",
+    ),
     r"\)\s*WITH\s+DEPTH\b": ("WITH DEPTH", "count the depth in a column of the query"),
 }
 """What is refused and why, by regular expressions of the text."""
 _ANY = tuple((re.compile(pattern, re.IGNORECASE), *what) for pattern, what in REFUSED_CLAUSES.items())
-_MAY_CONCERN = re.compile(r"COLLATE|GRAPH|\bSELECT\s+WITH\b|MATCH_RECOGNIZE|\bDEPTH\b", re.IGNORECASE)
+_MAY_CONCERN = re.compile(
+    r"COLLATE|GRAPH|\bSELECT\s+WITH\b|MATCH_RECOGNIZE|\bHAVING\s+M(?:AX|IN)\b|\bDEPTH\b", re.IGNORECASE
+)
 
 
 def reject_refused_clauses(sql: str) -> None:

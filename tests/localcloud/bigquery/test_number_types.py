@@ -8,6 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from google.api_core.exceptions import BadRequest
 
 from tests.localcloud.bigquery.world import BigQueryWorld
 
@@ -113,3 +114,12 @@ def test_operands_get_their_common_type(
     world.rows(f"INSERT INTO {dataset}.t VALUES (1, 1.5, NUMERIC '3', BIGNUMERIC '2.25')")
     result = world.client().query_and_wait(f"SELECT {expression} FROM {dataset}.t")
     assert ([field.field_type for field in result.schema], [row[0] for row in result]) == ([kind], [value])
+
+
+@pytest.mark.parametrize("value", ["f", "AVG(f)", "AVG(n) * SUM(f)"])
+def test_a_float_is_not_inserted_as_a_numeric(world: BigQueryWorld, dataset: str, value: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.t AS SELECT NUMERIC '1.5' AS n, 2.5 AS f")
+    with pytest.raises(BadRequest, match="Query column 1 has type FLOAT64 which cannot be inserted into column n"):
+        world.rows(f"INSERT {dataset}.t (n) SELECT {value} FROM {dataset}.t GROUP BY f")
+    world.rows(f"INSERT {dataset}.t (n) SELECT AVG(n) + CAST(AVG(f) AS NUMERIC) FROM {dataset}.t")
+    assert sorted(world.rows(f"SELECT n FROM {dataset}.t")) == [(Decimal("1.5"),), (Decimal("4"),)]

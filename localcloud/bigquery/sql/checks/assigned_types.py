@@ -14,16 +14,19 @@ from localcloud.bigquery.base.type_names import sql_type
 
 _NUMBERS = ("NUMERIC", "BIGNUMERIC", "FLOAT64")
 # The types to which an expression of a type is coerced. NUMERIC and BIGNUMERIC are one here, because the engine does not
-# always tell them apart in the result of an operator, and neither does it always know that AVG returns NUMERIC.
+# always tell them apart in the result of an operator.
 _COERCED: dict[str, tuple[str, ...]] = {
     "INT64": _NUMBERS,
     "NUMERIC": _NUMBERS,
     "BIGNUMERIC": _NUMBERS,
-    "FLOAT64": ("NUMERIC", "BIGNUMERIC"),
     "DATE": ("DATETIME",),
 }
-# The types to which a text that is written as a literal is coerced.
-_FROM_TEXT = ("STRING", "BYTES", "DATE", "DATETIME", "TIME", "TIMESTAMP")
+# The types to which a literal of a type is coerced.
+_FROM_LITERALS = {
+    **_COERCED,
+    "FLOAT64": ("NUMERIC", "BIGNUMERIC"),
+    "STRING": ("BYTES", "DATE", "DATETIME", "TIME", "TIMESTAMP"),
+}
 # The engine has these as texts or structs, so that nothing can be said of an expression of such a type.
 _UNKNOWN = ("JSON", "GEOGRAPHY", "INTERVAL", "RANGE")
 
@@ -62,7 +65,7 @@ def is_literal_assignable(kind: str, target: Field) -> bool:
     if not kind:
         return True
     wanted = "ARRAY" if target.get("mode") == "REPEATED" else type_name(target)
-    return kind == wanted or wanted in (_FROM_TEXT if kind == "STRING" else _COERCED.get(kind, ()))
+    return kind == wanted or wanted in _FROM_LITERALS.get(kind, ())
 
 
 def elements_of(value: exp.Expr, target: Field) -> list[tuple[exp.Expr, Field]] | None:

@@ -220,14 +220,20 @@ def test_the_difference_of_two_dates_is_an_interval_in_every_change(world: BigQu
         "INSERT {} (a) SELECT * FROM (SELECT ARRAY_AGG(x) FROM UNNEST([1, NULL]) AS x)",
         "UPDATE {} SET a = ARRAY_CONCAT(a, [NULL]) WHERE TRUE",
         "UPDATE {} SET s.b = [NULL] WHERE TRUE",
+        "INSERT {} (s) VALUES (STRUCT([1, NULL]))",
+        "INSERT {} (s) SELECT STRUCT(ARRAY_AGG(x)) FROM UNNEST([1, NULL]) AS x",
+        "UPDATE {} SET s = STRUCT([1, NULL] AS b) WHERE TRUE",
+        "INSERT {} (r) VALUES ([STRUCT([1], STRUCT([2])), ([1, NULL], STRUCT([2]))])",
+        "INSERT {} (r) SELECT [STRUCT([1] AS c, STRUCT([2, NULL] AS e) AS d)]",
         "MERGE {} USING (SELECT [NULL, 2] AS x) ON FALSE WHEN NOT MATCHED THEN INSERT (a) VALUES (x)",
         "MERGE {} USING (SELECT [NULL, 2] AS x) ON TRUE WHEN MATCHED THEN UPDATE SET a = x",
     ],
 )
 def test_an_array_with_a_null_is_not_written(world: BigQueryWorld, dataset: str, statement: str) -> None:
     table = f"{dataset}.arrays"
-    world.rows(f"CREATE TABLE {table} (a ARRAY<INT64>, s STRUCT<b ARRAY<INT64>>)")
-    world.rows(f"INSERT {table} SELECT [1, 2], STRUCT([3] AS b)")
+    world.rows(f"CREATE TABLE {table} (a ARRAY<INT64>, s STRUCT<b ARRAY<INT64>>, "
+               "r ARRAY<STRUCT<c ARRAY<INT64>, d STRUCT<e ARRAY<INT64>>>>)")  # fmt: skip
+    world.rows(f"INSERT {table} SELECT [1, 2], STRUCT([x] AS b), [STRUCT([x] AS c, NULL AS d)] FROM UNNEST([3]) AS x")
     with pytest.raises(exceptions.BadRequest, match="Array cannot have a null element; error in writing field"):
         world.rows(statement.format(table))
     assert world.rows(f"SELECT a, s FROM {table}") == [([1, 2], {"b": [3]})]

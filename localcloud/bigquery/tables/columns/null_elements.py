@@ -15,11 +15,19 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import quote
 
 _MESSAGE = "Array cannot have a null element; error in writing field "
-WITHOUT_NULLS = "_without_nulls"
+WITHOUT_NULLS, HAS_NULL = "_without_nulls", "_written_null"
+FIELD, FIELDS, ELEMENTS = "_written_field", "_written_fields", "_written_elements"
 MACROS = (
-    f"CREATE OR REPLACE MACRO {WITHOUT_NULLS}(a, name) AS "
-    f"CASE WHEN len(a) <> list_count(a) THEN error('{_MESSAGE}' || name) ELSE a END",
+    f"CREATE OR REPLACE MACRO {WITHOUT_NULLS}(a, has_null, name) AS "
+    f"CASE WHEN has_null THEN error('{_MESSAGE}' || name) ELSE a END",
+    f"CREATE OR REPLACE MACRO {HAS_NULL}(a) AS len(a) <> list_count(a)",
+    f"CREATE OR REPLACE MACRO {FIELD}(a, number) AS struct_extract_at(a, number)",
+    f"CREATE OR REPLACE MACRO {FIELDS}(a, number) AS list_transform(a, lambda each: struct_extract_at(each, number))",
+    f"CREATE OR REPLACE MACRO {ELEMENTS}(a, number) AS "
+    "flatten(list_transform(a, lambda each: struct_extract_at(each, number)))",
 )
+"""The DuckDB macros that check what a statement writes: for the field of a STRUCT, for the fields of the STRUCTs in an array,
+and for the elements of their arrays."""
 
 
 def reject_null_elements(batch: pa.RecordBatch, names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from localcloud.gemini.json_values import as_list, camel_keys, parse_json
 from localcloud.gemini.models import ModelTable
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rules.errors import NotFound
+from localcloud.vertex.base.violations import Violations
 
 YOUTUBE = ("https://www.youtube.com/", "https://youtube.com/", "https://youtu.be/")
 # The allowed locations of the files of a batch.
@@ -79,6 +80,12 @@ class RequestChecks:
         return given
 
     def _check_names(self, request: dict[str, Any], files: tuple[str, ...]) -> None:
+        # https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference (labels)
+        violations = Violations("generate_content_request")
+        violations.check_labels(request.get("labels"), longest=63)
+        if violations.found:
+            name, message = violations.found[0]
+            raise BackendError(400, f"Invalid value of {name}: {message}")
         cache = request.get("cachedContent") or request.get("cached_content")
         if cache:
             # The local Vertex AI has no caches, and batches cannot use any:

@@ -10,7 +10,7 @@ from typing import Any
 from localcloud.base.clock import Clock
 from localcloud.storage.objects.catalog import Catalog
 from localcloud.storage.objects.past_generations import PastGenerations
-from localcloud.storage.rules.access import NO_LISTS, BucketLists
+from localcloud.storage.rules.access import NO_LISTS, BucketLists, with_lock_of_uniform_access
 from localcloud.storage.rules.bucket_settings import check_fit, check_unchangeable, patched_settings
 from localcloud.storage.rules.customer_keys import with_enforcement
 from localcloud.storage.rules.errors import Conflict, NotFound
@@ -60,6 +60,7 @@ class BucketStore:
                 raise Conflict("Your previous request to create the named bucket succeeded and you already own it.")
             now = self._clock.now()
             wanted = with_enforcement(patched_settings({}, settings or {}), {}, now)
+            wanted = with_lock_of_uniform_access(wanted, {}, now)
             bucket = Bucket(
                 name=name,
                 location=location.upper(),
@@ -122,6 +123,7 @@ class BucketStore:
             now = self._clock.now()
             wanted = patched_settings({} if replace_all else bucket.settings, settings)
             wanted = with_enforcement(wanted, bucket.settings, now)
+            wanted = with_lock_of_uniform_access(wanted, bucket.settings, now)
             return self._change_bucket(bucket, with_policies(wanted, bucket.settings, now), lists)
 
     def lock_retention(self, name: str, conditions: Preconditions) -> Bucket:

@@ -11,8 +11,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
+from localcloud.base.clock import rfc3339
 from localcloud.base.iam import check_binding
 from localcloud.storage.rules.errors import InvalidRequest, NotFound, PreconditionFailed, Required
 from localcloud.storage.rules.resources import PROJECT_NUMBER, Acl, Bucket, StoredObject
@@ -43,6 +45,7 @@ OBJECT_ROLES = ("OWNER", "READER")
 _ENTITY = re.compile(
     r"allUsers|allAuthenticatedUsers|(user|group)-[^@\s]+@[^@\s]+|domain-[\w.-]+|project-(owners|editors|viewers)-[\w-]+"
 )
+_UNTIL_LOCKED = timedelta(days=90)
 _UNIFORM = "Read more at https://cloud.google.com/storage/docs/uniform-bucket-level-access"
 _PUBLIC = {"allUsers", "allAuthenticatedUsers"}
 _PERMISSION = re.compile(r"storage\.\w+\.\w+")
@@ -91,6 +94,33 @@ class BucketLists:
 
 
 NO_LISTS = BucketLists()
+
+
+def with_lock_of_uniform_access(
+    settings: Mapping[str, Any], before: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """Return the ``settings`` of a bucket with the time from which uniform bucket-level access cannot be turned off.
+
+    Args:
+        settings: The settings as the caller wants them.
+        before: The settings so far; empty for a new bucket.
+        now: The current time.
+
+    Raises:
+        InvalidRequest: It would be turned off after that time.
+    """
+    earlier = before.get("iamConfiguration", {}).get("uniformBucketLevelAccess", {})
+    locked = earlier.get("lockedTime") if earlier.get("enabled") else None
+    configuration = settings.get("iamConfiguration", {})
+    access = configuration.get("uniformBucketLevelAccess", {})
+    if access.get("enabled"):
+        access = {"enabled": True, "lockedTime": locked or rfc3339(now + _UNTIL_LOCKED)}
+        return {**settings, "iamConfiguration": {**configuration, "uniformBucketLevelAccess": access}}
+    if locked and datetime.fromisoformat(locked) <= now:
+        raise InvalidRequest(
+            f"Uniform bucket-level access cannot be disabled, as it is locked since {locked}. {_UNIFORM}"
+        )
+    return dict(settings)
 
 
 def check_not_uniform(bucket: Bucket, verb: str) -> None:

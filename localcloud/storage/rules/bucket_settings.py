@@ -24,6 +24,8 @@ STORAGE_CLASSES = (
     "DURABLE_REDUCED_AVAILABILITY",
 )
 
+# https://cloud.google.com/storage/docs/cors-configurations ("*" means all methods)
+_METHODS = ("*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 _ENFORCEMENT = {"restrictionMode": ("NotRestricted", "FullyRestricted"), "effectiveTime": str}
 _SWITCH = {"enabled": bool, "lockedTime": str}
 _NUMBER = (int, str)
@@ -43,7 +45,7 @@ BUCKET_SETTINGS: Mapping[str, Any] = {
         **dict.fromkeys(("terminalStorageClass", "terminalStorageClassUpdateTime", "toggleTime"), str),
     },
     "billing": {"requesterPays": bool},
-    "cors": [{"maxAgeSeconds": int, "method": [str], "origin": [str], "responseHeader": [str]}],
+    "cors": [{"maxAgeSeconds": int, "method": [_METHODS], "origin": [str], "responseHeader": [str]}],
     "customPlacementConfig": {"dataLocations": [str]},
     "defaultEventBasedHold": bool,
     "encryption": {

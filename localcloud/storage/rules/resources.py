@@ -71,6 +71,13 @@ class Bucket:
         return access.get("enabled") is True
 
     @property
+    def _uniform_access(self) -> dict[str, Any]:
+        """Uniform bucket-level access, with the time until which it can be turned off."""
+        access = self.settings.get("iamConfiguration", {}).get("uniformBucketLevelAccess", {})
+        locked = {"lockedTime": access["lockedTime"]} if self.is_uniform and "lockedTime" in access else {}
+        return {"enabled": self.is_uniform, **locked}
+
+    @property
     def etag(self) -> str:
         """The entity tag of generation and metageneration."""
         return _etag(self.generation, self.metageneration)
@@ -105,8 +112,8 @@ class Bucket:
             **({} if self.location_type == "region" else {"rpo": "DEFAULT"}),
             **self.settings,
             "iamConfiguration": {
-                "bucketPolicyOnly": {"enabled": self.is_uniform},
-                "uniformBucketLevelAccess": {"enabled": self.is_uniform},
+                "bucketPolicyOnly": self._uniform_access,
+                "uniformBucketLevelAccess": self._uniform_access,
                 "publicAccessPrevention": self.public_access_prevention,
             },
         }

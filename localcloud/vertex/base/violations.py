@@ -35,8 +35,8 @@ class Violations:
         elif len(str(name)) > LONGEST_DISPLAY_NAME:
             self.add("display_name", f"The name is longer than {LONGEST_DISPLAY_NAME} characters.")
 
-    def check_labels(self, labels: Any) -> None:
-        """Add labels that are not valid."""
+    def check_labels(self, labels: Any, longest: int = 64) -> None:
+        """Add labels that are not valid; a key or a value has at most ``longest`` characters."""
         if labels is None:
             return
         if not isinstance(labels, dict):
@@ -45,10 +45,14 @@ class Violations:
         if len(labels) > MOST_LABELS:
             self.add("labels", f"There are more than {MOST_LABELS} labels.")
         for key, value in labels.items():
-            if len(key) > 64 or not LABEL_KEY.fullmatch(key):
-                self.add("labels", f"{key!r} is not a label key: lowercase letters, digits, _ and -, at most 64.")
-            if not isinstance(value, str) or len(value) > 64 or not LABEL_VALUE.fullmatch(value):
-                self.add("labels", f"{value!r} is not a label value: lowercase letters, digits, _, -; at most 64.")
+            if len(key) > longest or not LABEL_KEY.fullmatch(key):
+                self.add(
+                    "labels", f"{key!r} is not a label key: lowercase letters, digits, _ and -, at most {longest}."
+                )
+            if not isinstance(value, str) or len(value) > longest or not LABEL_VALUE.fullmatch(value):
+                self.add(
+                    "labels", f"{value!r} is not a label value: lowercase letters, digits, _, -; at most {longest}."
+                )
 
     def error(self) -> RequestError:
         """Return the error that lists the invalid fields."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.api_core import exceptions
@@ -184,6 +185,23 @@ def test_a_retention_policy_applies_to_existing_objects_and_from_the_end_of_a_ho
     blob.event_based_hold = False
     blob.patch()
     assert blob.retention_expiration_time == clock.now() + timedelta(seconds=1000)
+
+
+def test_uniform_access_can_be_turned_off_for_ninety_days(world: StorageWorld, clock: ManualClock) -> None:
+    def switch(enabled: bool) -> dict[str, Any]:
+        sent = {"iamConfiguration": {"uniformBucketLevelAccess": {"enabled": enabled}}}
+        answer: dict[str, Any] = world.call("PATCH", f"/storage/v1/b/{BUCKET}", json=sent).json()
+        return answer
+
+    locked = switch(True)["iamConfiguration"]["uniformBucketLevelAccess"]["lockedTime"]
+    assert datetime.fromisoformat(locked) == clock.now() + timedelta(days=90)
+    clock.advance(90 * DAY - 1)
+    assert switch(True)["iamConfiguration"]["bucketPolicyOnly"] == {"enabled": True, "lockedTime": locked}
+    assert switch(False)["iamConfiguration"]["bucketPolicyOnly"] == {"enabled": False}
+    switch(True)
+    clock.advance(90 * DAY)
+    assert "cannot be disabled" in switch(False)["error"]["message"]
+    assert world.store.bucket(BUCKET).is_uniform
 
 
 def test_a_locked_retention_policy_can_only_become_longer(world: StorageWorld) -> None:

@@ -156,6 +156,7 @@ def test_an_ip_filter_is_kept_while_it_is_disabled(world: StorageWorld) -> None:
         ),
         ("lifecycle", {"rule": [{"condition": {"age": 1}}]}),
         ("cors", [{"origin": "*"}]),
+        ("cors", [{"origin": ["*"], "method": ["FETCH"]}]),
         ("labels", {"Team": "news"}),
         ("labels", {"team": "The News"}),
         ("labels", {f"label{number}": "" for number in range(65)}),

@@ -205,6 +205,12 @@ def test_a_row_may_name_files_in_cloud_storage_and_videos_of_youtube(checks: Req
             404,
             "Not found: cached content metadata for 42.",
         ),
+        (
+            text_request("x") | {"labels": {"Team": "a"}},
+            400,
+            "generate_content_request.labels: 'Team' is not a label key",
+        ),
+        (text_request("x") | {"labels": {"team": "A b"}}, 400, "'A b' is not a label value"),
         (text_request("x") | {"model": "gemini-9"}, 404, "models/gemini-9` was not found"),
         (
             text_request("x") | {"tools": [{"retrieval": {"vertex_rag_store": {"rag_resources": []}}}]},

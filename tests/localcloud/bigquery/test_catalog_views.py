@@ -94,6 +94,19 @@ OPTIONS(
 );""",
         "CREATE TABLE `{t}`\n(\n  id INT64\n)\nPARTITION BY RANGE_BUCKET(id, GENERATE_ARRAY(0, 100, 10));",
         "CREATE TABLE `{t}`\n(\n  id INT64\n)\nPARTITION BY DATE(_PARTITIONTIME);",
+        """CREATE EXTERNAL TABLE `{t}`
+(
+  id INT64,
+  s STRING
+)
+OPTIONS(
+  description="d",
+  allow_jagged_rows=true,
+  format="CSV",
+  null_markers=["-", "x"],
+  skip_leading_rows=1,
+  uris=["gs://b/*.csv"]
+);""",
     ],
 )
 def test_the_ddl_of_a_table_creates_it(world: BigQueryWorld, dataset: str, statement: str) -> None:

@@ -215,6 +215,9 @@ def test_an_existing_view_keeps_its_query_and_gets_descriptions(world: BigQueryW
 def test_options_of_snapshots_and_materialized_views_are_read(world: BigQueryWorld, dataset: str) -> None:
     world.rows(f"CREATE SNAPSHOT TABLE {dataset}.s CLONE {dataset}.titles OPTIONS (description = 'x')")
     assert resource(world, dataset, "s")["description"] == "x"
+    world.rows(f"CREATE SNAPSHOT TABLE IF NOT EXISTS {dataset}.s CLONE {dataset}.source")
+    world.rows(f"CREATE SNAPSHOT TABLE IF NOT EXISTS {dataset}.s2 CLONE {dataset}.titles")
+    assert world.rows(f"SELECT COUNT(*) FROM {dataset}.s JOIN {dataset}.s2 USING (title)") == [(100,)]
     world.rows(
         f"CREATE MATERIALIZED VIEW {dataset}.m OPTIONS (enable_refresh = TRUE) AS SELECT title FROM {dataset}.titles"
     )

@@ -25,6 +25,7 @@ from localcloud.bigquery.ml.models.statements import CreateMode
 from localcloud.bigquery.ml.objects.statements import CreateObjectTable, DropExternalTable
 from localcloud.bigquery.ml.predicting.functions import Functions
 from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.tables.files.stored_definitions import FILES_PREFIX
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rules.errors import NotFound as ObjectNotFound
 from localcloud.storage.rules.resources import StoredObject
@@ -54,8 +55,6 @@ _ROW_TYPE = (
     'metadata STRUCT("name" VARCHAR, "value" VARCHAR)[])[]'
 )
 _COMMENT_PREFIX = "object table "
-FILES_PREFIX = "external table "
-"""Begins the comment of an external table over files."""
 
 
 def table_exists(table: TableName, session: Session) -> bool:

@@ -19,6 +19,7 @@ from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
 from localcloud.bigquery.tables.columns.field_settings import rest_fields
 from localcloud.bigquery.tables.columns.keys import keys_of
+from localcloud.bigquery.tables.files.stored_definitions import stored_definition
 from localcloud.bigquery.tables.partitions import Partitions
 from localcloud.bigquery.tables.routines.types import type_text
 from localcloud.bigquery.tables.sizes import Sizes
@@ -119,6 +120,14 @@ def _partitions(table: TableMeta, destinations: Destinations) -> Iterator[Row]:
         yield _names(table) | known | {"total_rows": rows, "total_logical_bytes": size}
 
 
+def _ddl(table: TableMeta, destinations: Destinations) -> str | None:
+    """Return the statement that creates a table; None for an object table."""
+    name, external = name_of(table), None
+    if table.table_type == "EXTERNAL" and (external := stored_definition(destinations.engine, name)) is None:
+        return None
+    return ddl_of(table, keys_of(destinations.engine, name), external)
+
+
 def _table(table: TableMeta, destinations: Destinations) -> Row:
     kind = _TYPE_NAMES.get(table.table_type, table.table_type)
     base = (table.base_table or "").split(".", 2) if table.snapshot_time is not None else []
@@ -133,7 +142,7 @@ def _table(table: TableMeta, destinations: Destinations) -> Row:
             "is_change_history_enabled": "NO",
             "creation_time": table.creation_time,
             "snapshot_time_ms": table.snapshot_time,
-            "ddl": None if kind == "EXTERNAL" else ddl_of(table, keys_of(destinations.engine, name_of(table))),
+            "ddl": _ddl(table, destinations),
             "default_collation_name": "NULL",
         }
     )

@@ -38,6 +38,7 @@ from localcloud.bigquery.tables.writing.destinations import Destinations
 from localcloud.bigquery.tables.writing.rebuilding import rebuild
 from localcloud.bigquery.tables.writing.schema_checks import reject_duplicates
 
+_GUARDED_SNAPSHOT = re.compile(r"\s*CREATE\s+SNAPSHOT\s+TABLE\s+(?P<guard>IF\s+NOT\s+EXISTS\s+)", re.IGNORECASE)
 _BODY = re.compile(r"\bAS\s+(?=[(]|SELECT\b|WITH\b|FROM\b)", re.IGNORECASE)
 
 
@@ -83,11 +84,11 @@ def completed(statement: Statement, statements: Statements) -> Statement:
     reject_foreign_clauses(statement)
     if isinstance(statement.tree, (exp.Insert, exp.Query)):
         statement = _with_columns_of_rows(statement, statements)
-    if statement.kind in ("CREATE_SNAPSHOT_TABLE", "CREATE_MATERIALIZED_VIEW"):
+    if statement.kind == "CREATE_SNAPSHOT_TABLE":
+        return _plain_snapshot(statement, statements)
+    if statement.kind == "CREATE_MATERIALIZED_VIEW":
         statement = read_statement(without_options(statement.sql), project=statements.project)
-        return (
-            statement if statement.kind == "CREATE_SNAPSHOT_TABLE" else plain_materialized_view(statement, statements)
-        )
+        return plain_materialized_view(statement, statements)
     tree = statement.tree
     if isinstance(tree, (exp.Insert, exp.Merge, exp.Update)):
         return completed_change(statement, statements)
@@ -213,16 +214,29 @@ def describe_columns(written: Statement, statements: Statements) -> None:
         statements.destinations.set_columns(written.target, declared_settings(written.tree))
 
 
+def _plain_snapshot(statement: Statement, statements: Statements) -> Statement:
+    """Return a CREATE SNAPSHOT TABLE as bqemulator reads it: without OPTIONS, and without IF NOT EXISTS for a new table."""
+    sql = without_options(statement.sql)
+    guarded = _GUARDED_SNAPSHOT.match(sql)
+    if guarded is not None and _existing(statement.target, statements.destinations) is None:
+        sql = sql[: guarded.start("guard")] + sql[guarded.end() :]
+    return read_statement(sql, project=statements.project)
+
+
 def exists_already(statement: Statement, destinations: Destinations) -> bool:
-    """Return whether a CREATE TABLE or CREATE VIEW IF NOT EXISTS has nothing to do."""
+    """Return whether a CREATE TABLE, SNAPSHOT TABLE or VIEW IF NOT EXISTS has nothing to do."""
     create = statement.tree
-    if not isinstance(create, exp.Create) or statement.kind not in (
+    if statement.kind == "CREATE_SNAPSHOT_TABLE":
+        is_guarded = _GUARDED_SNAPSHOT.match(statement.sql) is not None
+    elif isinstance(create, exp.Create) and statement.kind in (
         "CREATE_TABLE",
         "CREATE_TABLE_AS_SELECT",
         *VIEW_TYPES,
     ):
+        is_guarded = bool(create.args.get("exists"))
+    else:
         return False
-    return bool(create.args.get("exists")) and _existing(statement.target, destinations) is not None
+    return is_guarded and _existing(statement.target, destinations) is not None
 
 
 def _existing(table: TableName | None, destinations: Destinations) -> TableMeta | None:

@@ -16,11 +16,11 @@ from typing import Any
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import quote
-from localcloud.bigquery.ml.objects.tables import FILES_PREFIX
 from localcloud.bigquery.queries.files.external_definitions import load_options
 from localcloud.bigquery.queries.files.loads import Loads
 from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.tables.columns.field_settings import definitions
+from localcloud.bigquery.tables.files.stored_definitions import FILES_PREFIX, stored_definition
 from localcloud.bigquery.tables.results import AnonymousTables
 from localcloud.bigquery.tables.writing.destinations import Destinations
 from localcloud.bigquery.tables.writing.dispositions import Disposition
@@ -85,13 +85,7 @@ class ExternalTables:
 
     def definition(self, table: TableName) -> dict[str, Any] | None:
         """Return the REST ``ExternalDataConfiguration`` of an external table over files; None for any other table."""
-        if table not in self._names:
-            return None
-        found = self._engine.execute(
-            "SELECT comment FROM duckdb_tables() WHERE schema_name = ? AND table_name = ? AND starts_with(comment, ?)",
-            [f"{table.project}__{table.dataset}", table.table, FILES_PREFIX],
-        ).fetchone()
-        return None if found is None else dict(json.loads(found[0].removeprefix(FILES_PREFIX)))
+        return stored_definition(self._engine, table) if table in self._names else None
 
     def refresh(self, sql: str, project: str) -> None:
         """Read the files of the external tables again that a statement reads, if they have changed.

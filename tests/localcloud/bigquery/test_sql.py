@@ -304,7 +304,7 @@ def test_any_expression_that_is_not_json_gives_null(world: BigQueryWorld, query:
     [
         ("JSON_QUERY(t, '$')", "STRING"),
         ("JSON_QUERY(IFNULL(t, ''), '$')", "STRING"),
-        ("JSON_QUERY('1')", "STRING"),
+        ("JSON_QUERY('1', '$')", "STRING"),
         ("JSON_QUERY_ARRAY(t)", "STRING"),
         ("JSON_EXTRACT(j, '$')", "JSON"),
         ("JSON_QUERY(IFNULL(j, JSON '1'), '$')", "JSON"),

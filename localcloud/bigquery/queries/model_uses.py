@@ -7,7 +7,7 @@ replaced, because they may have arguments of type TABLE and may call others that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import sqlglot
@@ -37,7 +37,13 @@ class ModelUses:
     """The views and functions over models that the statements of one job use."""
 
     def __init__(
-        self, catalog: CatalogRepository, learning: MachineLearning, columns_of: ColumnsOf, *, project: str
+        self,
+        catalog: CatalogRepository,
+        learning: MachineLearning,
+        columns_of: ColumnsOf,
+        parameter_types: Callable[[], Mapping[str, exp.DataType]],
+        *,
+        project: str,
     ) -> None:
         """Look for views and functions.
 
@@ -45,12 +51,14 @@ class ModelUses:
             catalog: The tables and routines.
             learning: BigQuery ML.
             columns_of: Returns the names of a source's columns in lower case.
+            parameter_types: Returns the types of the statement's parameters by their names.
             project: The project of names without one.
         """
         self._catalog = catalog
         self._learning = learning
         self._project = project
         self._columns_of = columns_of
+        self._parameter_types = parameter_types
 
     def are_in(self, sql: str, *, within: frozenset[TableName] = frozenset()) -> bool:
         """Return whether ``sql`` uses models, itself or in a view or routine that is not in ``within``."""
@@ -162,7 +170,7 @@ class ModelUses:
                 f"{len(routine.arguments)}, got {len(given)} at {position(sql, called.start)}",
                 location="query",
             )
-        check_arguments(routine, ".".join(called.parts), given)
+        check_arguments(routine, ".".join(called.parts), given, self._parameter_types())
         body = self._with_arguments(routine, given)
         return f"{sql[: called.start]}({self.inlined(body)}){sql[found[closing].end :]}"
 

@@ -133,7 +133,13 @@ class Statements(Session):
         self._views = CatalogViews(destinations, jobs, project=project, location=location, user=user)
         self._default = _split_dataset(default_dataset, project)
         self.checks = StatementChecks(destinations, self.columns_of, project=project, location=location)
-        self.model_uses = ModelUses(self.context.catalog, learning, self.columns_of_source, project=project)
+        self.model_uses = ModelUses(
+            self.context.catalog,
+            learning,
+            self.columns_of_source,
+            lambda: self.parameters.types_with_texts(),
+            project=project,
+        )
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:

@@ -46,10 +46,12 @@ from localcloud.bigquery.sql.tables.column_types import column_types
 from localcloud.bigquery.sql.tables.lengths import check_lengths
 from localcloud.bigquery.sql.values.nulls import type_nulls
 from localcloud.bigquery.sql.values.parameters import Parameters
+from localcloud.bigquery.sql.values.united_texts import type_united_texts
 
 _PASSES: tuple[Callable[[Draft], None], ...] = (
     reject_duckdb_only,
     reject_wrong_types,
+    type_united_texts,
     name_columns,
     require_single_matches,
     rewrite_elements,

@@ -93,6 +93,20 @@ def test_table_functions_take_no_values_of_other_types(world: BigQueryWorld, arg
         world.rows(f"SELECT * FROM d.pair({arguments})")
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DECLARE x STRING DEFAULT '5'; SELECT * FROM d.pair(x, 'a')",
+        "EXECUTE IMMEDIATE 'SELECT * FROM d.pair(@x, @y)' USING '5' AS x, 'a' AS y",
+    ],
+)
+def test_table_functions_take_no_parameters_and_variables_of_other_types(world: BigQueryWorld, sql: str) -> None:
+    world.rows("CREATE OR REPLACE TABLE FUNCTION d.pair(x INT64, y STRING) AS SELECT x, y")
+    with pytest.raises(BadRequest, match=r"table-valued function d\.pair for argument types: STRING, STRING"):
+        world.rows(sql)
+    assert world.rows(sql.replace("STRING", "INT64").replace("'5'", "5")) == [(5, "a")]
+
+
 def test_types_are_those_of_rest(world: BigQueryWorld) -> None:
     world.rows("CREATE OR REPLACE FUNCTION d.typed(a ANY TYPE, b ARRAY<DECIMAL>, c RANGE<DATE>) RETURNS INTEGER AS (1)")
     routine = world.call("GET", "/datasets/d/routines/typed").json()

@@ -36,6 +36,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
         ("SELECT 1 AS a, 10 AS b LEFT UNION ALL CORRESPONDING SELECT 20 AS b, 2 AS c", "a b", [(1, 10), (None, 20)]),
         ("SELECT 1 AS a, 10 AS b OUTER UNION ALL BY NAME ON (b) SELECT 20 AS b, 2 AS c", "b", [(10,), (20,)]),
         ("SELECT a, b FROM d.t INTERSECT DISTINCT BY NAME SELECT * EXCEPT (c) FROM d.u", "a b", [(3, "y")]),
+        ("SELECT day FROM d.t UNION DISTINCT (SELECT '2024-01-02' UNION ALL SELECT '2024-01-01') ORDER BY day", "day",
+         [(date(2024, 1, 1),), (date(2024, 1, 2),)]),
+        ("SELECT DATE '2024-01-01' IN (SELECT '2024-01-01' AS x UNION ALL SELECT day FROM d.t) AS x", "x", [(True,)]),
         ("SELECT * EXCEPT (f, day), a + 1 FROM d.t WHERE a = 1", "a b f0_", [(1, "x", 2)]),
         ("WITH w AS (SELECT a, 2 FROM d.t) SELECT w.*, 3 FROM w WHERE a = 1", "a f0_ f1_", [(1, 2, 3)]),
         ("SELECT * EXCEPT (f, day) FROM d.t JOIN d.u USING (b, a)", "b a c", [("y", 3, 7)]),
@@ -117,6 +120,7 @@ def test_a_clause_returns_these_columns_and_rows(
         ("SELECT j, MAX(a) FROM (SELECT JSON '1' AS j, a FROM d.t) GROUP BY ALL", "expressions of type JSON"),
         ("SELECT COUNT(DISTINCT j) FROM (SELECT JSON '1' AS j)", "DISTINCT cannot be used with arguments of type JSON"),
         ("SELECT RANK() OVER (PARTITION BY TO_JSON(a) ORDER BY a) FROM d.t", "Partitioning by expressions of type JSON"),
+        ("SELECT day IN (SELECT b FROM d.u) FROM d.t", "Cannot execute IN subquery with uncomparable types DATE and STRING"),
         ("SELECT COUNT(DISTINCT a, b) FROM d.t", "No matching signature for aggregate function COUNT"),
     ],
 )  # fmt: skip

@@ -45,6 +45,13 @@ def test_a_star_selects_the_fields_of_an_expression(
     assert [tuple(row) for row in result] == rows
 
 
-def test_fields_that_are_not_known_are_refused_by_name(world: BigQueryWorld) -> None:
-    with pytest.raises(MethodNotImplemented, match=r"does not know the fields of JSON_QUERY\(.*\)\.\*; name them"):
-        world.rows("""SELECT JSON_QUERY(JSON '{"a": 1}', '$').*""")
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ("""SELECT JSON_QUERY(JSON '{"a": 1}', '$').*""", r"JSON_QUERY\(.*\)"),
+        ("CREATE TEMP FUNCTION f(x INT64) AS (x); SELECT f(1).*", r"f\(1\)"),
+    ],
+)
+def test_fields_that_are_not_known_are_refused_by_name(world: BigQueryWorld, sql: str, value: str) -> None:
+    with pytest.raises(MethodNotImplemented, match=rf"does not know the fields of {value}\.\*; name them"):
+        world.rows(sql)

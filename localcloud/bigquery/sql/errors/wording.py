@@ -173,6 +173,12 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
             r'Column "(?P<name>[^"]+)" in EXCLUDE list not found',
             r"Column \g<name> in SELECT * EXCEPT list does not exist",
         ),
+        (
+            r"Cannot compare values of type (?P<left>.+?) and (?:type )?(?P<right>.+?) in IN/ANY/ALL clause",
+            lambda match: (
+                f"Cannot execute IN subquery with uncomparable types {_types(match['left'])} and {_types(match['right'])}"
+            ),
+        ),
         (r"Column with name (?P<name>\S+) already exists", r"Column already exists: \g<name>"),
         (
             r"table \S+ has (?P<expected>\d+) columns but (?P<given>\d+) values were supplied",

@@ -16,6 +16,9 @@ from localcloud.bigquery.sql.structs.shapes import Shapes, TableShape
 # A star after a bracket, or after a path of two names.
 _STAR = re.compile(r"(?:[)\]]|[\w`]\s*\.\s*[\w`]+)\s*\.\s*\*")
 
+# What the engine's name of a temporary function has before the function's own name.
+_TEMPORARY = re.compile(r"\w+___bqemu_temp_[0-9a-f]{32}__")
+
 
 def with_stars(sql: str, table_shape: TableShape) -> str:
     """Return one statement of GoogleSQL with the fields of expressions whose STRUCT it selects with a star.
@@ -56,8 +59,9 @@ def _struct_of(projection: exp.Expr) -> exp.Expr | None:
 def _fields_of(value: exp.Expr, projection: exp.Expr, shapes: Shapes) -> list[exp.Expr]:
     shape, star = shapes.of_struct(value, projection), projection.find(exp.Star)
     if shape is None or shape.fields is None or star is None:
+        shown = _TEMPORARY.sub("", value.sql(dialect="bigquery"))
         raise QueryError(
-            f"The local BigQuery does not know the fields of {value.sql(dialect='bigquery')}.*; name them in their place",
+            f"The local BigQuery does not know the fields of {shown}.*; name them in their place",
             reason="notImplemented",
             location="query",
         )

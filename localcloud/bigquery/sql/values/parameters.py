@@ -99,10 +99,14 @@ class Parameters:
 
         https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules#coercion
         """
+        return {name: kind for name, kind in self.types_with_texts().items() if kind.this != exp.DType.TEXT}
+
+    def types_with_texts(self) -> dict[str, exp.DataType]:
+        """Return the GoogleSQL type of each value by its name, with STRING."""
         return {
             name: _googlesql_type(value.type)
             for name, value in self.values.items()
-            if value.type is not None and value.type != _DUCKDB_TYPE["STRING"] and not value.type.startswith(_RANGE)
+            if value.type is not None and not value.type.startswith(_RANGE)
         }
 
     def named_in(self, sql: str) -> str:

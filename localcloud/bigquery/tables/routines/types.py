@@ -7,7 +7,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules#c
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bqemulator.catalog.models import RoutineMeta
@@ -112,18 +112,21 @@ def typed_call(routine: RoutineMeta, name: str, body: str) -> str:
     return _coerced(call, routine.return_type, message.replace("`", ""))
 
 
-def check_arguments(routine: RoutineMeta, name: str, given: Sequence[str]) -> None:
+def check_arguments(
+    routine: RoutineMeta, name: str, given: Sequence[str], parameters: Mapping[str, exp.DataType]
+) -> None:
     """Reject a call whose arguments have types that the parameters do not take, as far as sqlglot knows them.
 
     Args:
         routine: A table function, or a function whose body replaces its calls.
         name: Its name in errors.
         given: The arguments in GoogleSQL.
+        parameters: The types of the parameters in them by their names.
 
     Raises:
         QueryError: An argument has another type.
     """
-    found = [_known_type(each) for each in given]
+    found = [_known_type(each, parameters) for each in given]
     for argument, kind in zip(routine.arguments, found, strict=True):
         accepted = _ACCEPTED.get(type_text(argument.data_type) or "")
         if kind is None or accepted is None or re.fullmatch(accepted, _in_duckdb(kind)):
@@ -142,9 +145,9 @@ def _signature(routine: RoutineMeta, name: str) -> str:
     return f"{name}({', '.join(kind or 'ANY' for kind in kinds)})"
 
 
-def _known_type(argument: str) -> exp.DataType | None:
+def _known_type(argument: str, parameters: Mapping[str, exp.DataType]) -> exp.DataType | None:
     """Return the type of an argument; None for NULL, for a table, and if the type is not known."""
-    draft = Draft(f"SELECT {argument}")
+    draft = Draft(f"SELECT {argument}", parameters=parameters)
     if not isinstance(draft.tree, exp.Select) or len(draft.tree.expressions) != 1 or not draft.mark_types():
         return None
     kind = whole_type_of(draft.tree.expressions[0].unalias())

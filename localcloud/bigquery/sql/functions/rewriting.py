@@ -70,6 +70,7 @@ _MAY_CONCERN = re.compile(
     r"|\bHAVING\s+M(?:AX|IN)\b|\||\bLIKE\b|[&~^]|<<|>>",
     re.IGNORECASE,
 )
+_NEEDS_TYPES = re.compile(r"\bRANGE_CONTAINS\b|\bFORMAT\s*\(|\bAS\s+TIME", re.IGNORECASE)
 
 
 def call_macros(draft: Draft) -> None:
@@ -83,6 +84,8 @@ def call_macros(draft: Draft) -> None:
     tree = draft.tree
     if tree is None:
         return
+    if _NEEDS_TYPES.search(draft.text) is not None:
+        draft.mark_types()
     byte_strings.mark_columns(tree, columns_of(draft.schema, _BYTES))
     regular_expressions.reject_missing_groups(tree)
     changed = regular_expressions.replace_invalid(tree)

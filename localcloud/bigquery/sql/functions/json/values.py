@@ -29,12 +29,13 @@ def _converters(prefix: str, error: str) -> dict[str, str]:
     def refused(kind: str) -> str:
         return error.format(f"The provided JSON input is not {kind}")
 
+    cast = "TRY_CAST" if error == "NULL" else "CAST"
     value = f"CAST({_TEXT} AS DOUBLE)"
-    integral = f"CASE WHEN {value} = trunc({value}) THEN CAST({value} AS BIGINT)"
+    integral = f"CASE WHEN {value} = trunc({value}) THEN {cast}({value} AS BIGINT)"
     return {
         f"{prefix}string": f"CASE WHEN x IS NULL THEN NULL WHEN typeof(x) <> 'JSON' THEN _as_string(x) "
         f"WHEN json_type(try_cast(x AS JSON)) = 'VARCHAR' THEN try_cast(x AS JSON) ->> '$' ELSE {refused('a string')} END",
-        f"{prefix}int64_of_json": f"CASE WHEN x IS NULL THEN NULL WHEN {_KIND} IN {_INTEGERS} THEN CAST({_TEXT} AS BIGINT) "
+        f"{prefix}int64_of_json": f"CASE WHEN x IS NULL THEN NULL WHEN {_KIND} IN {_INTEGERS} THEN {cast}({_TEXT} AS BIGINT) "
         f"WHEN {_KIND} = 'DOUBLE' THEN {integral} ELSE {refused('an integer')} END ELSE {refused('an integer')} END",
         f"{prefix}float64_of_json": f"CASE WHEN x IS NULL THEN NULL WHEN {_KIND} IN {_NUMBERS} THEN CAST({_TEXT} AS DOUBLE) "
         f"ELSE {refused('a number')} END",

@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.nodes import call, is_text
+from localcloud.bigquery.sql.functions.times.format_reading import READ, READ_OR_NULL
 from localcloud.bigquery.sql.reading.types import type_of
 
 _YEAR = "(?:000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
@@ -80,6 +81,11 @@ def checked_time(node: exp.Cast) -> exp.Expr | None:
             return None
     if type_of(value) in _TYPES:
         return None
-    zoned = _ZONED if name == "timestamp" and (is_text(value) or type_of(value) == exp.DType.TEXT) else ""
+    is_known_text = is_text(value) or type_of(value) == exp.DType.TEXT or _is_read_by_format(value)
+    zoned = _ZONED if name == "timestamp" and is_known_text else ""
     node.set("this", call(f"{'_safe_' if isinstance(node, exp.TryCast) else '_'}{zoned}{name}_text", value))
     return node
+
+
+def _is_read_by_format(value: exp.Expr) -> bool:
+    return isinstance(value, exp.Anonymous) and value.name.lower() in (READ, READ_OR_NULL)

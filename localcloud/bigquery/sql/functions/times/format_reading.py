@@ -21,7 +21,8 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.errors.function_errors import FunctionError
 from localcloud.bigquery.sql.reading.tokens import Token, bracket_pairs, readable_tokens
 
-_READ, _READ_OR_NULL = "bqemu_time_by_format", "bqemu_time_by_format_or_null"
+READ, READ_OR_NULL = "bqemu_time_by_format", "bqemu_time_by_format_or_null"
+"""The functions that return the text of a time in the form that casts read."""
 _NUMBER = r"\d{1,2}"
 # The part of a time that each element gives, and the regular expression of what it reads.
 _ELEMENTS: dict[str, tuple[str, str]] = {
@@ -89,9 +90,9 @@ class _Part:
 def register(connection: duckdb.DuckDBPyConnection) -> None:
     """Register the Python functions that ``read_by_formats`` calls."""
     parameters: Any = ["VARCHAR"] * 4
-    connection.create_function(_READ, read_by_format, parameters, "VARCHAR")
+    connection.create_function(READ, read_by_format, parameters, "VARCHAR")
     special = FunctionNullHandling.SPECIAL
-    connection.create_function(_READ_OR_NULL, _read_or_null, parameters, "VARCHAR", null_handling=special)
+    connection.create_function(READ_OR_NULL, _read_or_null, parameters, "VARCHAR", null_handling=special)
 
 
 def read_by_format(text: str, kind: str, form: str, zone: str) -> str:
@@ -263,7 +264,7 @@ def _edits(sql: str, found: tuple[Token, ...], first: int, last: int) -> list[tu
     if zoned is not None:
         zone = sql[found[zoned].end : found[last].start].strip()
         end = marks.get("AT", zoned)
-    function = _READ_OR_NULL if found[first].is_word("SAFE_CAST") else _READ
+    function = READ_OR_NULL if found[first].is_word("SAFE_CAST") else READ
     pattern = sql[found[form].end : found[end].start].strip()
     return [
         (found[first + 1].end, found[first + 1].end, f"{function}("),

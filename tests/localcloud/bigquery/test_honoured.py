@@ -249,3 +249,17 @@ def test_an_update_of_the_schema_changes_the_settings_of_columns(world: BigQuery
     table.schema = [bigquery.SchemaField("s", "STRING", max_length=1), *after[1:]]
     with pytest.raises(exceptions.BadRequest, match="Field s has changed maxLength from 3 to 1"):
         client.update_table(table, ["schema"])
+
+
+def test_an_update_of_the_schema_keeps_the_lengths_of_nested_fields(world: BigQueryWorld) -> None:
+    client = world.client()
+    world.rows("CREATE TABLE honoured.nested (r STRUCT<s STRING(2), n NUMERIC(5, 2)>)")
+    table = client.get_table("honoured.nested")
+    record = bigquery.SchemaField(
+        "r", "RECORD", fields=[bigquery.SchemaField("s", "STRING"), bigquery.SchemaField("n", "NUMERIC")]
+    )
+    table.schema = [record, bigquery.SchemaField("t", "STRING")]
+    kept = client.update_table(table, ["schema"]).schema[0].fields
+    assert [(f.max_length, f.precision, f.scale) for f in kept] == [(2, None, None), (None, 5, 2)]
+    with pytest.raises(exceptions.BadRequest, match="has maximum length 2"):
+        world.rows("INSERT INTO honoured.nested (r) VALUES (STRUCT('abc', 1))")

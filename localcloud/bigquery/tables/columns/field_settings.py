@@ -134,7 +134,9 @@ def updated_settings(before: Sequence[Field], given: Sequence[Field]) -> dict[st
                     reason="invalid",
                 )
         settings = {name: str(f.get(name) or (old or {}).get(name) or "") for name in _ATTRIBUTE}
-        updated[f["name"].lower()] = {name: value for name, value in settings.items() if value}
+        kept: dict[str, Any] = {name: value for name, value in settings.items() if value}
+        inner = updated_settings((old or {}).get("fields") or (), f.get("fields") or ())
+        updated[f["name"].lower()] = kept | ({"fields": inner} if any(inner.values()) else {})
     return updated
 
 

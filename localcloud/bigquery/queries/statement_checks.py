@@ -140,7 +140,7 @@ class StatementChecks:
                 )
 
     def _check_dataset(self, statement: Statement) -> None:
-        """Raise ``QueryError`` if a permanent table, view or function is created, altered or dropped without a dataset.
+        """Raise ``QueryError`` if a permanent table or view is created, altered or dropped without a dataset.
 
         The engine would create it, and does nothing for one that does not exist with IF EXISTS.
         """
@@ -151,11 +151,6 @@ class StatementChecks:
         if not isinstance(table, exp.Table) or table.db:
             return
         kind, is_new = tree.args.get("kind"), isinstance(tree, exp.Create)
-        if isinstance(tree, exp.Drop) and kind == "FUNCTION":
-            raise QueryError(
-                f'Routine name "{table.name}" missing dataset while no default dataset is set in the request.',
-                reason="invalid",
-            )
         if kind in ("TABLE", "VIEW") and not (statement.is_temporary if is_new else self._is_temporary(table.name)):
             raise QueryError(
                 f'Table "{table.name}" must be qualified with a dataset (e.g. dataset.table).', location="query"

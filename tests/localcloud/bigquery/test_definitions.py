@@ -149,6 +149,8 @@ def test_keys_are_kept_renamed_and_dropped(world: BigQueryWorld, source: str) ->
         ("DROP TABLE IF EXISTS t", 'Table "t" must be qualified with a dataset'),
         ("ALTER TABLE IF EXISTS t ADD COLUMN a INT64", 'Table "t" must be qualified with a dataset'),
         ("DROP FUNCTION IF EXISTS f", 'Routine name "f" missing dataset'),
+        ("SELECT 1; DROP PROCEDURE IF EXISTS f", 'Routine name "f" missing dataset'),
+        ("DROP TABLE FUNCTION IF EXISTS f;", 'Routine name "f" missing dataset'),
         ("CREATE TABLE {d}_no.t (a INT64)", "Not found: Dataset local-project:{d}_no was not found in location US"),
         ("DROP VIEW {d}.t", "Not found: Table local-project:{d}.t was not found in location US"),
         ("CREATE OR REPLACE VIEW {d}.source AS SELECT 1 AS a", "operation because it is currently a TABLE"),

@@ -665,6 +665,16 @@ def test_functions_accept_aggregates(world: BigQueryWorld) -> None:
         ("NUMERIC '1' / 0", "division by zero: 1 / 0"),
         ("CEIL(NUMERIC '99999999999999999999999999999.5')", "numeric overflow"),
         ("CAST(NUMERIC '1e25' AS BIGNUMERIC)", "BIGNUMERIC with more than 20 digits before the point is not supported"),
+        (
+            "CAST(CONCAT('1', REPEAT('0', 20)) AS BIGNUMERIC)",
+            "BIGNUMERIC with more than 20 digits before the point is not",
+        ),
+        (
+            "SAFE_CAST(NUMERIC '1e25' AS BIGNUMERIC)",
+            "BIGNUMERIC with more than 20 digits before the point is not supported",
+        ),
+        ("BIGNUMERIC '12345678901234567890123456789.1'", "BIGNUMERIC with more than 28 digits before the point is not"),
+        ("BIGNUMERIC '1e40'", "Bad bignumeric value: 1e40"),
         ("RANGE_BUCKET(3, [5, 1])", "Elements in input array to RANGE_BUCKET must be in ascending order"),
         ("COSINE_DISTANCE([0.0], [1.0])", "Cannot compute cosine distance against zero vector"),
         ("COSINE_DISTANCE([1.0], [1.0, 2.0])", "Array length mismatch: 1 and 2"),

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from bqemulator.jobs.routine_ddl import detect_drop_routine, run_drop_routine
 
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.definitions.copied_tables import copied_table, create_copied_table
 from localcloud.bigquery.queries.definitions.schemas import run_schema_statement, schema_statement
 from localcloud.bigquery.queries.definitions.tables import definition_statistics
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.engine import complete
+
+_DROP_WITHOUT_DATASET = re.compile(
+    r"\s*DROP\s+(?:(?:TABLE\s+)?FUNCTION|PROCEDURE)\s+(?:IF\s+EXISTS\s+)?`?(?P<name>\w+)`?\s*;?\s*$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,11 @@ def run_own_statement(sql: str, statements: Statements, check: Callable[[str], o
                     "routineId": dropped.routine_id,
                 },
             }
+        )
+    if (nameless := _DROP_WITHOUT_DATASET.match(sql)) is not None:
+        raise QueryError(
+            f'Routine name "{nameless["name"]}" missing dataset while no default dataset is set in the request.',
+            reason="invalid",
         )
     copied = copied_table(sql, statements)
     if copied is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 
 TYPE_BY_DUCKDBS = {
     "STRING_LITERAL": "STRING",
@@ -102,6 +103,9 @@ def _wrong_arguments(match: re.Match[str]) -> str:
 
 def _bad_value(match: re.Match[str]) -> str:
     kind = _types(match["type"])
+    scale = _DECIMAL.fullmatch(match["type"])
+    if scale is not None and kind == "BIGNUMERIC" and _is_big_number(match["value"]):
+        return _unheld(match["value"], int(scale[1]))
     match kind:
         case "INT64" | "BOOL" | "NUMERIC" | "BIGNUMERIC":
             return f"Bad {kind.lower()} value: {match['value']}"
@@ -111,11 +115,22 @@ def _bad_value(match: re.Match[str]) -> str:
             return f"Invalid {kind.lower()}: '{match['value']}'"
 
 
+def _is_big_number(text: str) -> bool:
+    """Return whether a text is a number that BIGNUMERIC has, which has up to 39 digits before the point."""
+    try:
+        return Decimal(text.strip()).adjusted() < 39
+    except InvalidOperation:
+        return False
+
+
+def _unheld(value: str, scale: int) -> str:
+    return f"BIGNUMERIC with more than {38 - scale} digits before the point is not supported: {value}"
+
+
 def _too_large(match: re.Match[str]) -> str:
     if int(match["scale"]) == 9:
         return f"numeric overflow: {match['value']}"
-    most = 38 - int(match["scale"])
-    return f"BIGNUMERIC with more than {most} digits before the point is not supported: {match['value']}"
+    return _unheld(match["value"], int(match["scale"]))
 
 
 def _null_element(match: re.Match[str]) -> str:

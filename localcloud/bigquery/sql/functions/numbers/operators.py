@@ -23,6 +23,9 @@ _OTHER_TYPE = (
 )
 
 
+_LARGEST_BIGNUMERIC = "5.7896044618658097e38"
+
+
 def _macros() -> Iterator[str]:
     for prefix, otherwise in (("", "error('division by zero: {}(' || a || ', ' || b || ')')"), ("_safe", "NULL")):
         for name, word, result in (
@@ -63,12 +66,23 @@ def _macros() -> Iterator[str]:
     for prefix, cast, otherwise in (("as", "CAST", error), ("safe", "TRY_CAST", "NULL")):
         for name, places, large in (("numeric", 9, 4000000), ("bignumeric", 18, 1), ("wide_bignumeric", 10, 1)):
             yield (
-                f"CREATE OR REPLACE MACRO _{prefix}_{name}(x) AS "
-                f"CASE WHEN typeof(x) = 'DOUBLE' AND NOT TRY_CAST(x AS DOUBLE) BETWEEN -{large} AND {large} "
+                f"CREATE OR REPLACE MACRO _{prefix}_{name}(x) AS CASE "
+                f"{_unheld(places) if prefix == 'safe' and name != 'numeric' else ''}"
+                f"WHEN typeof(x) = 'DOUBLE' AND NOT TRY_CAST(x AS DOUBLE) BETWEEN -{large} AND {large} "
                 f"THEN {cast}(CAST(x AS VARCHAR) AS DECIMAL(38, {places})) "
                 f"WHEN typeof(x) = 'VARCHAR' AND contains(CAST(x AS VARCHAR), '_') "
                 f"THEN {otherwise.format(name.removeprefix('wide_').upper())} ELSE {cast}(x AS DECIMAL(38, {places})) END"
             )
+
+
+def _unheld(places: int) -> str:
+    """Return the branch of a CASE that refuses numbers which BIGNUMERIC holds and the engine does not: they are not NULL."""
+    return (
+        f"WHEN TRY_CAST(CAST(x AS VARCHAR) AS DECIMAL(38, {places})) IS NULL "
+        f"AND abs(TRY_CAST(x AS DOUBLE)) BETWEEN 1e{38 - places} AND {_LARGEST_BIGNUMERIC} "
+        f"THEN error('BIGNUMERIC with more than {38 - places} digits before the point is not supported: ' "
+        "|| CAST(x AS VARCHAR)) "
+    )
 
 
 MACROS: tuple[str, ...] = tuple(_macros())

@@ -29,6 +29,7 @@ from localcloud.bigquery.tables.partitions import Partitions, requires_filter
 from localcloud.bigquery.tables.writing.destinations import Destinations
 
 _NAMESPACES = frozenset({"AI", "ML"})
+_OF_SNAPSHOTS = frozenset({"CREATE_SNAPSHOT_TABLE", "DROP_SNAPSHOT_TABLE"})
 _SNAPSHOT = re.compile(r"\bSNAPSHOT\s+(?=TABLE\b)", re.IGNORECASE)
 
 
@@ -145,6 +146,8 @@ class StatementChecks:
         The engine would create it, and does nothing for one that does not exist with IF EXISTS.
         """
         tree = statement.tree
+        if statement.kind in _OF_SNAPSHOTS and statement.unqualified:
+            raise _without_dataset(statement.unqualified[0].name)
         if not isinstance(tree, (exp.Create, exp.Drop, exp.Alter)):
             return
         table = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
@@ -152,9 +155,7 @@ class StatementChecks:
             return
         kind, is_new = tree.args.get("kind"), isinstance(tree, exp.Create)
         if kind in ("TABLE", "VIEW") and not (statement.is_temporary if is_new else self._is_temporary(table.name)):
-            raise QueryError(
-                f'Table "{table.name}" must be qualified with a dataset (e.g. dataset.table).', location="query"
-            )
+            raise _without_dataset(table.name)
 
     def _is_temporary(self, table: str) -> bool:
         found = self._destinations.engine.execute(
@@ -219,6 +220,10 @@ class StatementChecks:
             return view if isinstance(view, exp.Query) else None
         partitions = Partitions.of(meta)
         return Required(name, partitions.filter_columns) if partitions is not None and requires_filter(meta) else None
+
+
+def _without_dataset(table: str) -> QueryError:
+    return QueryError(f'Table "{table}" must be qualified with a dataset (e.g. dataset.table).', location="query")
 
 
 def _copied_table(statement: Statement, project: str) -> TableName | None:

@@ -148,6 +148,7 @@ def test_keys_are_kept_renamed_and_dropped(world: BigQueryWorld, source: str) ->
         ("BEGIN CREATE TABLE t AS SELECT 1 AS a; END", 'Table "t" must be qualified with a dataset'),
         ("DROP TABLE IF EXISTS t", 'Table "t" must be qualified with a dataset'),
         ("ALTER TABLE IF EXISTS t ADD COLUMN a INT64", 'Table "t" must be qualified with a dataset'),
+        ("DROP SNAPSHOT TABLE IF EXISTS t", 'Table "t" must be qualified with a dataset'),
         ("DROP FUNCTION IF EXISTS f", 'Routine name "f" missing dataset'),
         ("SELECT 1; DROP PROCEDURE IF EXISTS f", 'Routine name "f" missing dataset'),
         ("DROP TABLE FUNCTION IF EXISTS f;", 'Routine name "f" missing dataset'),
@@ -240,6 +241,7 @@ def test_the_default_dataset_has_the_routines_and_tables_without_a_dataset(world
     assert run("CREATE TEMP FUNCTION twice(x INT64) AS (3 * x); SELECT twice(3)") == [(9,)]
     run("ALTER TABLE titles ADD PRIMARY KEY (title) NOT ENFORCED; CREATE SNAPSHOT TABLE snapped CLONE titles")
     assert run("SELECT COUNT(*) FROM snapped") == [(100,)]
+    run("DROP SNAPSHOT TABLE snapped")
     run(
         f"DROP PROCEDURE IF EXISTS {dataset}.x; DROP PROCEDURE IF EXISTS show; DROP FUNCTION twice; DROP TABLE FUNCTION few"
     )

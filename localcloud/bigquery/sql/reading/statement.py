@@ -34,7 +34,7 @@ _COPY = re.compile(
 # What UNPIVOT does by itself: https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#unpivot_operator
 _EXCLUDED = re.compile(r"\bUNPIVOT\s+EXCLUDE\s+NULLS\b", re.IGNORECASE)
 _ALTER = re.compile(
-    r"(?:ALTER\s+(?:TABLE|VIEW)|CREATE\s+SNAPSHOT\s+TABLE)\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?"
+    r"(?:ALTER\s+(?:TABLE|VIEW)|(?:CREATE|DROP)\s+SNAPSHOT\s+TABLE)\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?"
     r"(?P<name>(?:`[^`]+`|[\w.-]+)+)",
     re.IGNORECASE,
 )
@@ -293,7 +293,7 @@ def _target(tree: exp.Expr, kind: str, project: str) -> TableName | None:
 
 
 def _altered(sql: str, project: str) -> TableName | None:
-    """Return the table of an ALTER or CREATE SNAPSHOT TABLE that sqlglot does not parse, if it is named with a dataset."""
+    """Return the table of an ALTER, or a CREATE or DROP SNAPSHOT TABLE, that sqlglot does not parse, if it has a dataset."""
     found = _ALTER.match(sql, start_of(sql))
     parts = found["name"].replace("`", "").split(".") if found is not None else []
     if len(parts) not in (2, 3):

@@ -23,6 +23,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.checks.duckdb_only import quote_routines, reject_duckdb_only
 from localcloud.bigquery.sql.checks.single_matches import require_single_matches
 from localcloud.bigquery.sql.checks.types import reject_wrong_types
+from localcloud.bigquery.sql.clauses.recursion import limit_recursion
 from localcloud.bigquery.sql.functions.adjustments import adjust
 from localcloud.bigquery.sql.functions.json.texts import call_json_macros
 from localcloud.bigquery.sql.functions.numbers.arithmetic import check_arithmetic
@@ -51,6 +52,7 @@ from localcloud.bigquery.sql.values.united_texts import type_united_texts
 _PASSES: tuple[Callable[[Draft], None], ...] = (
     reject_duckdb_only,
     reject_wrong_types,
+    limit_recursion,
     type_united_texts,
     name_columns,
     require_single_matches,

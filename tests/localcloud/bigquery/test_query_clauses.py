@@ -39,6 +39,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
         ("SELECT day FROM d.t UNION DISTINCT (SELECT '2024-01-02' UNION ALL SELECT '2024-01-01') ORDER BY day", "day",
          [(date(2024, 1, 1),), (date(2024, 1, 2),)]),
         ("SELECT DATE '2024-01-01' IN (SELECT '2024-01-01' AS x UNION ALL SELECT day FROM d.t) AS x", "x", [(True,)]),
+        ("WITH RECURSIVE r AS ((SELECT 1 AS n UNION ALL SELECT 9) UNION ALL SELECT q.* REPLACE (n + 1 AS n) FROM r AS q "
+         "WHERE n < 2) SELECT * FROM r ORDER BY n", "n", [(1,), (2,), (9,)]),
         ("SELECT * EXCEPT (f, day), a + 1 FROM d.t WHERE a = 1", "a b f0_", [(1, "x", 2)]),
         ("WITH w AS (SELECT a, 2 FROM d.t) SELECT w.*, 3 FROM w WHERE a = 1", "a f0_ f1_", [(1, 2, 3)]),
         ("SELECT * EXCEPT (f, day) FROM d.t JOIN d.u USING (b, a)", "b a c", [("y", 3, 7)]),
@@ -121,6 +123,8 @@ def test_a_clause_returns_these_columns_and_rows(
         ("SELECT COUNT(DISTINCT j) FROM (SELECT JSON '1' AS j)", "DISTINCT cannot be used with arguments of type JSON"),
         ("SELECT RANK() OVER (PARTITION BY TO_JSON(a) ORDER BY a) FROM d.t", "Partitioning by expressions of type JSON"),
         ("SELECT day IN (SELECT b FROM d.u) FROM d.t", "Cannot execute IN subquery with uncomparable types DATE and STRING"),
+        ("WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + a FROM r JOIN d.u ON c > n - n) SELECT MAX(n) FROM r",
+         "A recursive CTE has reached the maximum number of iterations: 500"),
         ("SELECT COUNT(DISTINCT a, b) FROM d.t", "No matching signature for aggregate function COUNT"),
     ],
 )  # fmt: skip

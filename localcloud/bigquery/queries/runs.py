@@ -19,7 +19,7 @@ from localcloud.bigquery.ml.models.statements import ModelStatement
 from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.accounting import Accounting
-from localcloud.bigquery.queries.changes.statistics import change_statistics, merge_statistics
+from localcloud.bigquery.queries.changes.statistics import change_statistics, count_insertions, merge_statistics
 from localcloud.bigquery.queries.definitions.alterations import alter
 from localcloud.bigquery.queries.definitions.declared_columns import declared_fields
 from localcloud.bigquery.queries.definitions.model_statements import run_model_statement
@@ -357,6 +357,7 @@ class StatementRuns:
         with self._destinations.writing(statement.target):
             merged = statement.target if isinstance(original.tree, exp.Merge) else None
             before = 0 if merged is None else self._destinations.count(merged)
+            insertions = count_insertions(statement.tree, original.sql, statements)
             with statements.checking_calls(statement.target):
                 table, fields, reported = statements.execute(prepared, original.sql)
             if statement.kind in _TIDIED:
@@ -377,7 +378,7 @@ class StatementRuns:
         affected = reported.get("numDmlAffectedRows")
         if affected is not None and isinstance(original.tree, exp.Merge) and merged is not None:
             growth = self._destinations.count(merged) - before
-            statistics |= merge_statistics(original.tree, int(affected), growth)
+            statistics |= merge_statistics(original.tree, int(affected), growth, insertions)
         elif affected is not None:
             statistics |= change_statistics(statement.kind, int(affected))
         written = int(affected) if affected is not None else None

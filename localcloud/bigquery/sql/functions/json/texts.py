@@ -105,6 +105,8 @@ def _edits(sql: str, found: tuple[Token, ...], called: Called, name: str) -> lis
         path = found[comma + 1]
         if not path.text.startswith("$"):
             raise QueryError("JSONPath must start with '$'")
+        if name.startswith("JSON_EXTRACT") and (quoted := path.text.find('."')) >= 0:
+            raise QueryError(f"Invalid token in JSONPath at: {path.text[quoted:]}")
         edits.append((path.start, path.end, _duckdb_path(name, sql[path.start : path.end])))
     return edits
 

@@ -177,5 +177,5 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, float) and isinstance(other, float):
-        return one == pytest.approx(other, rel=1e-12, abs=0, nan_ok=True)
+        return one == pytest.approx(other, rel=1e-12, abs=1e-15, nan_ok=True)
     return type(one) is type(other) and one == other

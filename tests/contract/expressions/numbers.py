@@ -49,7 +49,7 @@ FAMILIES = [
     *binary("SAFE.DIV SAFE.MOD", (INTS, INTS)),
     *binary("ROUND TRUNC", (("123.456", "-123.456", "0.5", "2.5", "1e300", NAN, INFINITY, NO_FLOAT), _PLACES)),
     *binary("ROUND TRUNC", (NUMERICS, ("0", "1", "2", "-1", "-2", "-30"))),
-    of("ROUND({0}, {1}, 'ROUND_HALF_EVEN')", ("NUMERIC '2.225'", "NUMERIC '2.5'", "NUMERIC '-2.5'"), ("0", "2")),
+    *(of(f"ROUND({{0}}, {places}, 'ROUND_HALF_EVEN')", ("NUMERIC '2.225'", "NUMERIC '-2.5'")) for places in (0, 2)),
     *binary("GREATEST LEAST", *_SAME, (TEXTS, TEXTS), (DATES, DATES), (BYTES, BYTES)),
     *infix("+ - *", *_SAME, *_MIXED),
     *infix("+ -", (BIGNUMERICS, BIGNUMERICS)),

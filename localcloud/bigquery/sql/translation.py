@@ -23,6 +23,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.checks.duckdb_only import quote_routines, reject_duckdb_only
 from localcloud.bigquery.sql.checks.single_matches import require_single_matches
 from localcloud.bigquery.sql.checks.types import reject_wrong_types
+from localcloud.bigquery.sql.clauses.own_rows import reading_first
 from localcloud.bigquery.sql.clauses.recursion import limit_recursion
 from localcloud.bigquery.sql.functions.adjustments import adjust
 from localcloud.bigquery.sql.functions.json.texts import call_json_macros
@@ -103,7 +104,7 @@ class Translator(SQLTranslator):
         translated = super().translate(draft.text, schema=schema, **options)
         if not isinstance(translated, Ok):
             return translated
-        duckdb_sql = _with_whole_decimals(translated.value, bq_sql)
+        duckdb_sql = reading_first(_with_whole_decimals(translated.value, bq_sql))
         return Ok(_with_names_of_fields(duckdb_sql) if _FIELD.search(duckdb_sql) is not None else duckdb_sql)
 
     @staticmethod

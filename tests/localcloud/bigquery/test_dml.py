@@ -87,6 +87,11 @@ def test_rows_change(world: BigQueryWorld, table: str, statement: str, expected:
     assert rows_of(world, table) == expected
 
 
+def test_an_insert_reads_all_rows_before_it_writes(world: BigQueryWorld, table: str) -> None:
+    world.rows(f"INSERT {table} (id, n) SELECT 4, SUM(n) FROM {table} UNION ALL SELECT 5, COUNT(*) FROM {table}")
+    assert rows_of(world, table) == [*BEFORE, (4, 60), (5, 3)]
+
+
 def test_a_column_with_the_name_of_the_row_id_of_the_engine_is_refused(world: BigQueryWorld, dataset: str) -> None:
     world.rows(f"CREATE TABLE {dataset}.r AS SELECT 1 AS rowid")
     with pytest.raises(exceptions.BadRequest, match="column rowid"):

@@ -273,3 +273,17 @@ def test_a_view_over_a_table_function_follows_it(world: BigQueryWorld, dataset: 
     world.rows(f"CREATE VIEW {dataset}.v AS SELECT * FROM {dataset}.few(2)")
     world.rows(f"CREATE OR REPLACE TABLE FUNCTION {dataset}.few(n INT64) AS SELECT n AS score")
     assert world.rows(f"SELECT score FROM {dataset}.v") == [(2,)]
+
+
+def test_a_view_has_the_name_of_a_column_in_brackets(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE VIEW {dataset}.bracketed AS SELECT DISTINCT(n) FROM UNNEST([1, 1]) AS n")
+    assert world.rows(f"SELECT n FROM {dataset}.bracketed") == [(1,)]
+
+
+def test_json_is_written_without_the_spaces_with_which_it_was_loaded(world: BigQueryWorld, dataset: str) -> None:
+    world.client().load_table_from_json(
+        [{"j": '{"n": [1]}'}],
+        f"{dataset}.spaced",
+        job_config=bigquery.LoadJobConfig(schema=[bigquery.SchemaField("j", "JSON")]),
+    ).result()
+    assert world.rows(f"SELECT TO_JSON_STRING(STRUCT(j)) FROM {dataset}.spaced") == [('{"j":{"n":[1]}}',)]

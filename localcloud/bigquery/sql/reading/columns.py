@@ -22,8 +22,9 @@ def column_names(query: exp.Expr, columns_of: SourceColumns) -> list[str]:
     for projection in query.expressions:
         star = projection.this if isinstance(projection, exp.Column) and projection.is_star else projection
         if not isinstance(star, exp.Star):
-            named = isinstance(projection, (exp.Alias, exp.Column, exp.Dot))
-            names.append(projection.alias_or_name if named else "")
+            inner = projection.unnest()  # a column in brackets has its name
+            named = isinstance(inner, (exp.Alias, exp.Column, exp.Dot))
+            names.append(inner.alias_or_name if named else "")
             continue
         table = projection.table.lower() if isinstance(projection, exp.Column) else ""
         left_out = {each.name.lower() for each in star.args.get("except_") or ()}

@@ -6,7 +6,10 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#json_ty
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
+
+_SPACE = re.compile(r"\s")
 
 
 class Written(str):
@@ -19,8 +22,8 @@ def first_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def in_order(text: str) -> str:
-    """Return JSON whose objects have their members in the order of their names."""
-    if "{" not in text or "," not in text:
+    """Return JSON without spaces, whose objects have their members in the order of their names."""
+    if ("{" not in text or "," not in text) and _SPACE.search(text) is None:
         return text
     value = json.loads(text, parse_int=Written, parse_float=Written, object_pairs_hook=first_members)
     return written(value, ordered=True)

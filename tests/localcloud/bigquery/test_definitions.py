@@ -282,7 +282,7 @@ def test_a_view_has_the_name_of_a_column_in_brackets(world: BigQueryWorld, datas
 
 def test_json_is_written_without_the_spaces_with_which_it_was_loaded(world: BigQueryWorld, dataset: str) -> None:
     world.client().load_table_from_json(
-        [{"j": '{"n": [1]}'}],
+        [{"j": {"n": [1]}}],
         f"{dataset}.spaced",
         job_config=bigquery.LoadJobConfig(schema=[bigquery.SchemaField("j", "JSON")]),
     ).result()

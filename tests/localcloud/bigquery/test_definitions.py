@@ -280,10 +280,7 @@ def test_a_view_has_the_name_of_a_column_in_brackets(world: BigQueryWorld, datas
     assert world.rows(f"SELECT n FROM {dataset}.bracketed") == [(1,)]
 
 
-def test_json_is_written_without_the_spaces_with_which_it_was_loaded(world: BigQueryWorld, dataset: str) -> None:
-    world.client().load_table_from_json(
-        [{"j": {"n": [1]}}],
-        f"{dataset}.spaced",
-        job_config=bigquery.LoadJobConfig(schema=[bigquery.SchemaField("j", "JSON")]),
-    ).result()
+def test_json_is_written_without_the_spaces_with_which_it_is_stored(world: BigQueryWorld, dataset: str) -> None:
+    column = {"name": "j", "type": "JSON"}
+    world.bigquery.tables.write(f"{PROJECT}.{dataset}.spaced", [column], [{"j": '{"n": [1]}'}], location="US")
     assert world.rows(f"SELECT TO_JSON_STRING(STRUCT(j)) FROM {dataset}.spaced") == [('{"j":{"n":[1]}}',)]

@@ -9,14 +9,6 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 
-_OF_TABLES = {
-    "where": "a WHERE",
-    "group": "a GROUP BY",
-    "having": "a HAVING",
-    "qualify": "a QUALIFY",
-    "windows": "a WINDOW",
-}
-
 
 def reject_wrong_clauses(tree: exp.Expr) -> None:
     """Raise ``QueryError`` if a query of a statement has a clause in a form that GoogleSQL does not have."""
@@ -34,10 +26,6 @@ def _select_problem(select: exp.Select) -> str | None:
     distinct, order = select.args.get("distinct"), select.args.get("order")
     if distinct is not None and distinct.args.get("on") is not None:
         return "Syntax error: Unexpected keyword ON"
-    if select.args.get("from_") is None:
-        for key, clause in _OF_TABLES.items():
-            if select.args.get(key):
-                return f"Query without FROM clause cannot have {clause} clause"
     if order is not None and any(_is_all(each.this) for each in order.expressions):
         return "Syntax error: Unexpected keyword ALL"
     if distinct is not None and order is not None and (column := _unseen(select, order)) is not None:

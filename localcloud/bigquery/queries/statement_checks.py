@@ -11,7 +11,11 @@ from collections.abc import Callable
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.sql.checks.ambiguity import reject_ambiguous
+from localcloud.bigquery.sql.checks.ambiguity import (
+    reject_ambiguous,
+    reject_ambiguous_aliases,
+    reject_ambiguous_replacements,
+)
 from localcloud.bigquery.sql.checks.from_clauses import reject_clauses_without_from
 from localcloud.bigquery.sql.checks.lateral_aliases import reject_lateral_aliases
 from localcloud.bigquery.sql.checks.select_clauses import reject_wrong_clauses
@@ -77,6 +81,8 @@ class StatementChecks:
                 reject_lateral_aliases(sql, statement.tree, self._known_columns)
             reject_wrong_windows(statement.tree)
             reject_clauses_without_from(statement.tree)
+            reject_ambiguous_aliases(sql, statement.tree)
+            reject_ambiguous_replacements(statement.tree, self._columns_of)
             if statement.tree.find(exp.Subquery, exp.CTE) is not None:  # a table has no two columns of one name
                 reject_ambiguous(sql, statement.tree, self._columns_of)
             self._check_samples(statement.tree)

@@ -32,6 +32,7 @@ from localcloud.bigquery.javascript.functions import check_function
 from localcloud.bigquery.sql.clauses.aliases import write_out_aliases
 from localcloud.bigquery.sql.clauses.joined_columns import put_joined_columns_first
 from localcloud.bigquery.sql.clauses.named_windows import write_out_windows
+from localcloud.bigquery.sql.clauses.repeated_columns import leave_out_repeated
 from localcloud.bigquery.sql.clauses.set_operations import match_columns_by_position
 from localcloud.bigquery.sql.functions import adjustments, casts, encoders, networks, rewriting, type_names
 from localcloud.bigquery.sql.functions.formats import cast_clause, printing
@@ -48,7 +49,7 @@ from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.structs import alternatives, elements
 from localcloud.bigquery.sql.structs.elements import rewrite_elements
-from localcloud.bigquery.sql.structs.shapes import Shape
+from localcloud.bigquery.sql.structs.shapes import Shape, Shapes
 from localcloud.bigquery.sql.structs.stars import with_stars
 from localcloud.bigquery.sql.structs.subscripts import MACROS
 from localcloud.bigquery.sql.tables import lengths
@@ -263,10 +264,18 @@ def _row_access(sql: str, *, project_id: str, caller: Any, catalog: Catalog) -> 
         found = catalog.get_table(table.catalog or project_id, table.db, table.name)
         return None if found is None else Shape.of(tuple(found.schema_.fields))
 
+    def columns(source: exp.Expr) -> tuple[str, ...]:
+        if isinstance(source, exp.Unnest):
+            found = Shapes(shape).of_element(source)
+        else:
+            found = shape(source) if isinstance(source, exp.Table) else None
+        return () if found is None else found.names
+
     draft = Draft(with_stars(sql, shape))
     match_columns_by_position(draft, shape)
-    write_out_aliases(draft)
+    write_out_aliases(draft, columns)
     put_joined_columns_first(draft)
+    leave_out_repeated(draft, columns)
     write_out_windows(draft)
     rewrite_elements(draft, shape)
     return draft.text

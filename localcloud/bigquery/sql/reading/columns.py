@@ -29,7 +29,7 @@ def column_names(query: exp.Expr, columns_of: SourceColumns) -> list[str]:
         table = projection.table.lower() if isinstance(projection, exp.Column) else ""
         left_out = {each.name.lower() for each in star.args.get("except_") or ()}
         renamed = {each.this.name.lower(): each.alias for each in star.args.get("rename") or ()}
-        found = _all_columns(query, table, columns_of)
+        found = star_columns(query, table, columns_of)
         if not found:
             return []
         names += [renamed.get(name.lower(), name) for name in found if name.lower() not in left_out]
@@ -52,8 +52,8 @@ def source_columns(source: exp.Expr, columns_of: SourceColumns) -> list[str]:
     return list(columns_of(source))
 
 
-def _all_columns(query: exp.Select, table: str, columns_of: SourceColumns) -> list[str]:
-    """Return what ``*`` or ``table.*`` stands for. The columns of USING are there once."""
+def star_columns(query: exp.Select, table: str, columns_of: SourceColumns) -> list[str]:
+    """Return what ``*``, or ``table.*`` for a table in lower case, stands for. The columns of USING are there once."""
     names: list[str] = []
     for source in sources_of(query):
         if table in ("", name_of(source)):

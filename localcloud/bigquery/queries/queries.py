@@ -25,6 +25,7 @@ from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.checks.refused_clauses import reject_refused_clauses
 from localcloud.bigquery.sql.pipes.queries import without_pipes
+from localcloud.bigquery.sql.reading.called import plain_calls
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.piped_calls import without_piped_calls
 from localcloud.bigquery.sql.reading.routines.conditional import without_conditions
@@ -32,6 +33,7 @@ from localcloud.bigquery.sql.reading.routines.javascript import plain_functions
 from localcloud.bigquery.sql.reading.routines.options import without_routine_options
 from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import without_tail
+from localcloud.bigquery.sql.reading.with_expressions import without_with_expressions
 from localcloud.bigquery.tables.results import AnonymousTables
 from localcloud.bigquery.tables.sessions import Sessions, dataset_of_session
 from localcloud.bigquery.tables.writing.destinations import Destinations
@@ -191,7 +193,9 @@ def _readable(sql: str, statements: Statements) -> str:
     reject_refused_clauses(sql)
     statements.parameters.reject_surplus(sql)
     sql = statements.with_routines(plain_functions(plain_literals(without_tail(sql))))
-    sql, conditional = without_conditions(parseable_calls(without_pipes(without_piped_calls(sql))))
+    sql, conditional = without_conditions(
+        parseable_calls(without_pipes(without_piped_calls(without_with_expressions(plain_calls(sql)))))
+    )
     statements.conditional_routines |= conditional
     sql, statements.routine_descriptions = without_routine_options(sql)
     if "@`" in sql:

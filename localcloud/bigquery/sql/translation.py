@@ -36,7 +36,7 @@ from localcloud.bigquery.sql.functions.times.intervals import rewrite_intervals
 from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.names import quote_names
-from localcloud.bigquery.sql.reading.quantified_patterns import bracket_unnested
+from localcloud.bigquery.sql.reading.quantified_patterns import readable_patterns
 from localcloud.bigquery.sql.reading.types import mark_types, whole_type_of
 from localcloud.bigquery.sql.structs.alternatives import unite_alternatives
 from localcloud.bigquery.sql.structs.elements import rewrite_elements
@@ -124,7 +124,7 @@ class Translator(SQLTranslator):
 
 def _readable(bq_sql: str) -> str:
     """Return a statement in the form that sqlglot reads."""
-    return bracket_unnested(read_by_formats(quote_routines(quote_names(plain_literals(bq_sql)))))
+    return readable_patterns(read_by_formats(quote_routines(quote_names(plain_literals(bq_sql)))))
 
 
 def _with_whole_decimals(duckdb_sql: str, bq_sql: str) -> str:

@@ -174,6 +174,11 @@ def test_a_procedure_handles_its_errors(world: BigQueryWorld, dataset: str) -> N
         ("DECLARE i NUMBER", "Type not found: NUMBER"),
         ("SET i = 1", "Undeclared variable: i"),
         ("CREATE TEMP TABLE t (a INT64)", "Use of CREATE TEMPORARY TABLE requires a script or session"),
+        (
+            "CREATE FUNCTION f() AS (1)",
+            'Routine name "f" missing dataset while no default dataset is set in the request.',
+        ),
+        ("DECLARE v STRUCT<a INT64>; SET v.a = 1", 'Expected "=" but got "."; SET assigns a variable as a whole'),
         ("CREATE TEMP FUNCTION f() AS (1)", "CREATE TEMPORARY FUNCTION statements must be followed by an actual query"),
         ("IF TRUE SELECT 1; END IF", "Syntax error: Expected keyword THEN but got end of script"),
         ("CALL {d}.add", r'Syntax error: Expected "\(" but got end of script'),

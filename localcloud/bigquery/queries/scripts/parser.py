@@ -19,6 +19,7 @@ from bqemulator.scripting.ast import (
     ForStmt,
     IfStmt,
     LoopStmt,
+    SetStmt,
     Statement,
     WhileStmt,
 )
@@ -156,6 +157,11 @@ class ScriptParser(Parser):
             raise InvalidQueryError("Syntax error: DECLARE needs a type or a DEFAULT")
         self._cursor._pos = first
         return super()._parse_declare()
+
+    def _parse_set(self) -> SetStmt:
+        if self._cursor.peek(2).value == ".":
+            raise InvalidQueryError('Syntax error: Expected "=" but got "."; SET assigns a variable as a whole')
+        return super()._parse_set()
 
     def _parse_set_system(self) -> SetSystemStmt:
         self._cursor.advance()

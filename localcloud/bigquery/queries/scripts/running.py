@@ -59,6 +59,7 @@ from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.statement import Statement, read_statement
 from localcloud.bigquery.sql.reading.statement_types import DML_TYPES, VIEW_TYPES
 from localcloud.bigquery.sql.reading.tokens import tokens
+from localcloud.bigquery.sql.reading.with_expressions import without_with_expressions
 from localcloud.bigquery.sql.values.parameters import Parameters, Value
 from localcloud.bigquery.sql.values.variables import replace_variables
 from localcloud.bigquery.tables.engine import Cancelled, complete
@@ -312,7 +313,7 @@ class Script(ProcedureScript):
             using.append((name, variable_value(*await self._evaluate(text))))
         check_dynamic(sql)
         reject_refused_clauses(sql)
-        sql = without_pipes(sql)
+        sql = without_pipes(without_with_expressions(sql))
         temporary = self._temp_routines._routines if self._temp_routines is not None else ()
         reject_foreign_names(sql, defined=frozenset(map(str.upper, temporary)))
         before = self._statements.parameters

@@ -13,6 +13,7 @@ from localcloud.bigquery.queries.scripts.parser import AssertStmt
 from localcloud.bigquery.queries.scripts.transactions import is_transaction_statement
 from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.reading.statement import read_statement
+from localcloud.bigquery.sql.reading.statement_types import start_of
 
 _TEMPORARY = re.compile(r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?TEMP(?:ORARY)?\b", re.IGNORECASE)
 # bqemulator's words for a token that does not fit.
@@ -36,7 +37,11 @@ def is_script(sql: str, *, in_session: bool = False) -> bool:
         raise QueryError("Syntax error: Unexpected end of statement", location="query")
     only = parsed[0] if len(parsed) == 1 else None
     if isinstance(only, CreateFunctionStmt) and "." not in only.name and not in_session:
-        raise QueryError("CREATE TEMPORARY FUNCTION statements must be followed by an actual query.", location="query")
+        if _TEMPORARY.match(sql, start_of(sql)):
+            message = "CREATE TEMPORARY FUNCTION statements must be followed by an actual query."
+        else:
+            message = f'Routine name "{only.name}" missing dataset while no default dataset is set in the request.'
+        raise QueryError(message, location="query")
     if len(parsed) != 1 or not isinstance(parsed[0], SqlStmt):
         return True
     if is_transaction_statement(parsed[0].sql):

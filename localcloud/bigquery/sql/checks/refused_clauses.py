@@ -22,12 +22,14 @@ REFUSED_CLAUSES = {
         "HAVING MAX or HAVING MIN in STRING_AGG",
         "join the values of ARRAY_AGG(... HAVING MAX ...) with ARRAY_TO_STRING",
     ),
+    r"\bSTRUCT\s*(?:<\s*>\s*)?\(\s*\)": ("STRUCT()", "a STRUCT has one field or more"),
     r"\)\s*WITH\s+DEPTH\b": ("WITH DEPTH", "count the depth in a column of the query"),
 }
 """What is refused and why, by regular expressions of the text."""
 _ANY = tuple((re.compile(pattern, re.IGNORECASE), *what) for pattern, what in REFUSED_CLAUSES.items())
 _MAY_CONCERN = re.compile(
-    r"COLLATE|GRAPH|\bSELECT\s+WITH\b|MATCH_RECOGNIZE|\bHAVING\s+M(?:AX|IN)\b|\bDEPTH\b", re.IGNORECASE
+    r"COLLATE|GRAPH|\bSELECT\s+WITH\b|MATCH_RECOGNIZE|\bHAVING\s+M(?:AX|IN)\b|\bDEPTH\b|\bSTRUCT\b[\s<>]*\(\s*\)",
+    re.IGNORECASE,
 )
 
 

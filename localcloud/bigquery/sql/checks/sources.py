@@ -12,10 +12,12 @@ from localcloud.bigquery.base.errors import QueryError
 
 def reject_wrong_sources(tree: exp.Expr) -> None:
     """Raise ``QueryError`` if a FROM clause of a statement has a form that GoogleSQL does not have."""
-    for node in tree.find_all(exp.Join, exp.Values, exp.With):
+    for node in tree.find_all(exp.Join, exp.Unnest, exp.Values, exp.With):
         message = None
         if isinstance(node, exp.Join):
             message = _join_problem(node)
+        elif isinstance(node, exp.Unnest):
+            message = "The UNNEST operator supports exactly one argument" if len(node.expressions) > 1 else None
         elif isinstance(node, exp.Values):
             inserted = isinstance(node.parent, exp.Insert)
             message = None if inserted else "Syntax error: Unexpected keyword VALUES; a query lists rows with UNNEST"

@@ -212,7 +212,7 @@ def _aggregate(node: exp.Expr) -> bool:
         raise QueryError(
             "PIVOT expression must specify an alias unless it is the only pivot expression in the PIVOT clause"
         )
-    used = {value.name.lower(): value.name}
+    used = {column.name.lower(): column.name for column in value.find_all(exp.Column)}
     results = []
     for choice in choices:
         literal, name = _choice(choice)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from localcloud.bigquery.sql.reading.names import RESERVED
-from localcloud.bigquery.sql.reading.tokens import Token
+from localcloud.bigquery.sql.reading.names import FUNCTION_NAMESPACES, RESERVED
+from localcloud.bigquery.sql.reading.tokens import Token, readable_tokens
+
+_SPACES = "|".join(sorted(FUNCTION_NAMESPACES))
+_IN_BACKTICKS = re.compile(rf"`(?:{_SPACES})`\s*\.|\b(?:{_SPACES})\s*\.\s*`", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -46,3 +50,14 @@ def calls(found: tuple[Token, ...]) -> Iterator[Called]:
         alone = first == index and not chained and token.kind == "word"
         if not (alone and RESERVED.fullmatch(token.text.partition(" ")[0])):
             yield Called(parts, found[first].start, chained, first, index)
+
+
+def plain_calls(sql: str) -> str:
+    """Return GoogleSQL without the backticks around the parts of function names such as `` `ML`.`PREDICT` ``."""
+    if _IN_BACKTICKS.search(sql) is None:
+        return sql
+    found = readable_tokens(sql)
+    for call in reversed(list(calls(found))):
+        if len(call.parts) == 2 and call.parts[0].upper() in FUNCTION_NAMESPACES and not call.chained:
+            sql = f"{sql[: call.start]}{'.'.join(call.parts)}{sql[found[call.last].end :]}"
+    return sql

@@ -20,7 +20,7 @@ RESERVED = re.compile(
     |USING|WHEN|WHERE|WINDOW|WITH|WITHIN""",
     re.VERBOSE | re.IGNORECASE,
 )
-_FUNCTION_NAMESPACES = frozenset({"AEAD", "AI", "HLL_COUNT", "KEYS", "ML", "NET", "SAFE"})
+FUNCTION_NAMESPACES = frozenset({"AEAD", "AI", "HLL_COUNT", "KEYS", "ML", "NET", "SAFE"})
 
 _DASHED = re.compile(r"[A-Za-z_]\w*(?:-\w+)+")
 _BEFORE_A_TABLE = frozenset({"CLONE", "COPY", "DELETE", "EXISTS", "FROM", "INTO", "JOIN", "LIKE", "MERGE", "MODEL"})
@@ -97,7 +97,7 @@ def _needs_quotes(found: tuple[Token, ...], index: int, *, procedure: bool) -> b
     if before is None or before.is_symbol("@", ";"):
         return False  # a parameter, or the first word of a statement
     if before.is_symbol("."):
-        in_namespace = index > 1 and found[index - 2].text.upper() in _FUNCTION_NAMESPACES
+        in_namespace = index > 1 and found[index - 2].text.upper() in FUNCTION_NAMESPACES
         known = word in _UNKNOWN_WORDS | _STATEMENT_WORDS | _BARE_FUNCTIONS
         return not in_namespace and (known or RESERVED.fullmatch(word) is not None)
     if after is not None and after.is_symbol("("):
@@ -204,7 +204,7 @@ def quote_keywords(sql: str) -> str:
         token, before = found[index], found[index - 1].token_type
         word = token.text.isidentifier() and token.token_type not in (TokenType.VAR, TokenType.IDENTIFIER)
         if before is TokenType.DOT:
-            named = index < 2 or found[index - 2].text.upper() not in _FUNCTION_NAMESPACES
+            named = index < 2 or found[index - 2].text.upper() not in FUNCTION_NAMESPACES
         else:
             named = before is TokenType.ALIAS and not RESERVED.fullmatch(token.text)
         if word and named:

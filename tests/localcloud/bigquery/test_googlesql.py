@@ -74,6 +74,8 @@ SALES = "(SELECT 'a' AS g, 1 AS k, 5 AS v UNION ALL SELECT 'a', 2, 7 UNION ALL S
             "FROM (SELECT STRUCT(3 AS d) AS s)", [{"i": {"a": 2}, "l": [{"a": 1}, {"a": 2}], "c": {"a": 2}, "n": {"d": 3}}]),
         ("SELECT STRUCT(1 AS a, 'u' AS b) = STRUCT(1 AS x, 'u' AS y) AS e, s != STRUCT(2 AS c) AS n, STRUCT(2 AS c) IN (s) i "
             "FROM (SELECT STRUCT(2 AS a) AS s)", [{"e": True, "n": False, "i": True}]),
+        ("SELECT (1, x) IN ((1, 2), (2, 3)) AS a, STRUCT(1, x) NOT IN UNNEST([(1, 2)]) AS b, (1, x) IN ((2, 3)) AS c "
+            "FROM (SELECT CAST(NULL AS INT64) AS x)", [{"a": None, "b": None, "c": False}]),
         # Names that are there several times, and not ambiguous.
         ("WITH a AS (SELECT 1 AS x), b AS (SELECT 1 AS x, 2 AS y) SELECT x, y FROM (SELECT * FROM a JOIN b USING (x))",
             [{"x": 1, "y": 2}]),

@@ -30,11 +30,23 @@ def _select_problem(select: exp.Select) -> str | None:
         return "Syntax error: Unexpected keyword ALL"
     if distinct is not None and order is not None and (column := _unseen(select, order)) is not None:
         return f"ORDER BY clause expression references column {column} which is not visible after SELECT DISTINCT"
+    for clause, name in ((select.args.get("group"), "GROUP BY"), (order, "ORDER BY")):
+        if clause is not None and (number := _missing_column(select, clause)) is not None:
+            return f"{name} is out of SELECT column number range: {number}"
     having = select.args.get("having")
     grouped = select.args.get("group") is not None or any(_aggregates(each, select) for each in select.expressions)
     if having is not None and not grouped and _aggregates(having, select):
         return "The HAVING clause only allows aggregation if GROUP BY or SELECT list aggregation is present"
     return None
+
+
+def _missing_column(select: exp.Select, clause: exp.Expr) -> str | None:
+    """Return a number in GROUP BY or ORDER BY that is not that of a column, or None."""
+    if any(each.is_star for each in select.expressions) or select.args.get("kind"):
+        return None
+    values = (each.this if isinstance(each, exp.Ordered) else each for each in clause.expressions)
+    numbers = (value.name for value in values if isinstance(value, exp.Literal) and value.is_int)
+    return next((number for number in numbers if not 0 < int(number) <= len(select.expressions)), None)
 
 
 def _unseen(select: exp.Select, order: exp.Expr) -> str | None:

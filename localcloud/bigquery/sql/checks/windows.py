@@ -37,6 +37,8 @@ _WITHOUT_WINDOW: dict[type[exp.Expr], str] = {
     exp.ApproxTopSum: "APPROX_TOP_SUM",
     exp.ArrayConcatAgg: "ARRAY_CONCAT_AGG",
 }
+# The bounds of a frame, from the first row to the last.
+_BOUNDS = ("UNBOUNDED PRECEDING", "OFFSET PRECEDING", "CURRENT ROW", "OFFSET FOLLOWING", "UNBOUNDED FOLLOWING")
 _WITH_ORDER: dict[type[exp.Expr], str] = {**_RANKS, **_VALUES}
 _WITHOUT_FRAME: dict[type[exp.Expr], str] = {**_RANKS, **_PERCENTILES, exp.RowNumber: "row_number"}
 
@@ -73,7 +75,9 @@ def _reference_problem(window: exp.Window) -> str | None:
         return "If a window has a PARTITION BY, it cannot reference a named window"
     named = named_windows(window.find_ancestor(exp.Select))
     other = named.get(window.alias.lower())
-    inherited = {} if other is None else whole_window(other, named)
+    if other is None:
+        return f"Unrecognized window alias {window.alias}"
+    inherited = whole_window(other, named)
     if "order" in inherited and window.args.get("order"):
         return "If a window inherits an ORDER BY from its referenced window, it cannot have an inline ORDER BY"
     if "spec" in inherited and (window.args.get("order") or window.args.get("spec")):
@@ -166,7 +170,35 @@ def _frame_problem(frame: exp.Expr | None) -> str | None:
         if kind == "ROWS" and isinstance(bound, exp.Literal) and not bound.is_int:
             written = "STRING" if bound.is_string else "FLOAT64"
             return f"Window framing expression for ROWS can only be of integer type, but has type {written}"
-    return None
+    return _order_problem(frame)
+
+
+def _order_problem(frame: exp.WindowSpec) -> str | None:
+    """Return what is wrong with the order of the bounds of a frame.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/window-function-calls#def_window_frame
+    """
+    start, end = _bound(frame, "start"), _bound(frame, "end")
+    starting, ending = "Starting window framing expression cannot be", "Ending window framing expression cannot be"
+    if start == _BOUNDS[-1]:
+        return f"{starting} {start}"
+    if end == _BOUNDS[0]:
+        return f"{ending} {end}"
+    if _BOUNDS.index(start) <= _BOUNDS.index(end):
+        return None
+    if frame.args.get("end") is None:
+        return f"{starting} {start} because the implicit ending window framing expression is {end}"
+    if start == "CURRENT ROW":
+        return f"{starting} {start} when the ending window framing expression is {end}"
+    return f"{ending} {end} when the starting window framing expression is {start}"
+
+
+def _bound(frame: exp.WindowSpec, key: str) -> str:
+    """Return a bound of a frame in the words of GoogleSQL's messages; without an end, it is CURRENT ROW."""
+    bound, side = frame.args.get(key), frame.text(f"{key}_side")
+    if bound is None or bound == "CURRENT ROW":
+        return "CURRENT ROW"
+    return f"{'UNBOUNDED' if bound == 'UNBOUNDED' else 'OFFSET'} {side}"
 
 
 def _reads_rows(value: exp.Expr | None) -> bool:

@@ -179,6 +179,11 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
             r'duplicate alias "(?:.*?\.)?(?P<name>\w+)", explicitly',
             r"Duplicate table alias \g<name> in the same FROM clause",
         ),
+        (
+            r'Column "(?P<name>[^"]+)" does not exist on (?P<side>left|right) side of join',
+            r"Column \g<name> in USING clause not found on \g<side> side of join",
+        ),
+        (r'Could not find key "(?P<name>[^"]+)" in struct', r"Field name \g<name> does not exist in STRUCT"),
         (r'Ambiguous reference to column name "(?P<name>[^"]+)"', r"Column name \g<name> is ambiguous"),
         (
             r'Table "(?P<table>[^"]+)" does not have a column with name "(?P<name>[^"]+)"',
@@ -188,6 +193,16 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
             r'Column "(?P<name>[^"]+)" in EXCLUDE list not found',
             r"Column \g<name> in SELECT * EXCEPT list does not exist",
         ),
+        (
+            r'Column "(?P<name>[^"]+)" in REPLACE list not found',
+            r"Column \g<name> in SELECT * REPLACE list does not exist",
+        ),
+        (r"SELECT list is empty after resolving", "SELECT * expands to zero columns after applying EXCEPT"),
+        (
+            r"(?P<clause>\w+) clause cannot contain window functions",
+            r"Analytic function not allowed in \g<clause> clause",
+        ),
+        (r'extract specifier "(?P<part>\w+)" not recognized', r"A valid date part name is required but found \g<part>"),
         (
             r"Cannot compare values of type (?P<left>.+?) and (?:type )?(?P<right>.+?) in IN/ANY/ALL clause",
             lambda match: (

@@ -17,7 +17,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.nodes import call
 from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.types import columns_of, whole_type_of
-from localcloud.bigquery.sql.structs.equality import compare_fields
+from localcloud.bigquery.sql.structs.equality import compare_each, compare_fields
 from localcloud.bigquery.sql.structs.positions import by_position, fields_of, has_struct, target_of
 
 _MAY_CONCERN = re.compile(r"\bSTRUCT\b|\)\s*(?:!?=|<>)\s*\(", re.IGNORECASE)
@@ -98,6 +98,7 @@ def _convert(cast: exp.Cast) -> bool:
 def _compare(node: exp.Expr) -> bool:
     """Take the names from the STRUCTs that are compared, unless all have the same."""
     if isinstance(node, exp.In):
+        _list_elements(node)
         operands = [node.this, *node.expressions, *_looked_up(node)]
     elif isinstance(node, exp.Case):
         operands = [node.this, *(each.this for each in node.args["ifs"])] if node.this is not None else []
@@ -108,12 +109,23 @@ def _compare(node: exp.Expr) -> bool:
         raise QueryError(f"{name} is not defined for arguments of type {_in_words(kind)}", location="query")
     if isinstance(node, (exp.EQ, exp.NEQ)) and compare_fields(node, types):
         return True
+    if isinstance(node, exp.In) and node.expressions and compare_each(node, types):
+        return True
     written = {None if each is None else _shape(each) for each in types}
     changed = False
     if len(written) > 1:
         coerced = [_replace(operand, kind) for operand, kind in zip(operands, types, strict=True)]
         changed = any(coerced)
     return (isinstance(node, exp.In) and _look_up_one_value(node)) or changed
+
+
+def _list_elements(node: exp.In) -> None:
+    """Make a list of the array in ``x IN UNNEST([y, z])``."""
+    unnest = node.args.get("unnest")
+    array = unnest.expressions[0] if isinstance(unnest, exp.Unnest) else None
+    if isinstance(array, exp.Array) and array.expressions:
+        node.set("expressions", array.expressions)
+        node.set("unnest", None)
 
 
 def _looked_up(node: exp.In) -> Iterator[exp.Expr]:

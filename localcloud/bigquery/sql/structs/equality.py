@@ -33,6 +33,25 @@ def compare_fields(node: exp.EQ | exp.NEQ, types: Sequence[exp.DataType | None])
     return True
 
 
+def compare_each(node: exp.In, types: Sequence[exp.DataType | None]) -> bool:
+    """Replace ``x IN (y, z)`` of STRUCTs by comparisons, in place; return False if it stays.
+
+    Args:
+        node: The operator with a list.
+        types: The types of its operands, as for ``compare_fields``.
+    """
+    operands = [node.this, *node.expressions]
+    fields = [_fields(side.unnest(), kind) for side, kind in zip(operands, types, strict=True)]
+    same = len({len(each) for each in fields}) == 1 and len(fields) > 1 and bool(fields[0])
+    if not same or not all(isinstance(side.unnest(), _SIMPLE) for side in operands):
+        return False
+    comparisons = [exp.EQ(this=node.this.copy(), expression=each.copy()) for each in node.expressions]
+    node.replace(exp.Paren(this=exp.or_(*comparisons, copy=False)))
+    for comparison, kind in zip(comparisons, types[1:], strict=True):
+        compare_fields(comparison, (types[0], kind))
+    return True
+
+
 def _fields(value: exp.Expr, kind: exp.DataType | None) -> list[exp.DataType | None]:
     """Return the types of the fields of a STRUCT as far as they are known; none for another value."""
     if kind is not None:

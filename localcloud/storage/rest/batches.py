@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from email.parser import BytesHeaderParser
 from http import HTTPStatus
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from starlette.responses import Response
 
@@ -44,7 +45,14 @@ class BatchApi:
 
     async def _run_one(self, call: Call, part: Part) -> bytes:
         """Answer one call; return it as a part of the batch's answer."""
-        status, headers, body = await self._send(call, part)
+        try:
+            status, headers, body = await self._send(call, part)
+        except InvalidRequest as error:
+            status, headers, body = (
+                error.code,
+                [("content-type", "application/json")],
+                json.dumps(error.body()).encode(),
+            )
         lines = [
             "Content-Type: application/http",
             f"Content-ID: <response-{part.headers.get('content-id', '').strip('<> ')}>",
@@ -58,13 +66,19 @@ class BatchApi:
         return "\r\n".join(lines).encode("latin-1") + body + b"\r\n"
 
     async def _send(self, call: Call, part: Part) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Pass the call in ``part`` to the application and return status, headers and body of the answer."""
+        """Pass the call in ``part`` to the application and return status, headers and body of the answer.
+
+        Raises ``InvalidRequest`` if a batch cannot hold the call: uploads and downloads are among these.
+        """
         head, _, body = _BLANK_LINE.sub(b"\n\n", part.content.lstrip(), count=1).partition(b"\n\n")
         request_line, _, header_lines = head.partition(b"\n")
         method, _, target = request_line.strip().decode("latin-1").partition(" ")
         url = urlsplit(target.removesuffix(" HTTP/1.1"))
-        if not url.path.startswith("/storage/v1/") or "alt=media" in url.query:
-            raise InvalidRequest(f"A batch can't hold '{method} {target}'.")
+        is_media = ("alt", "media") in parse_qsl(url.query)
+        if not url.path.startswith("/storage/v1/") or is_media:
+            raise InvalidRequest(
+                f"A batch can't hold '{method} {url.path}': it holds calls of the JSON API without media."
+            )
         inner = BytesHeaderParser().parsebytes(header_lines)
         headers = {b"host": call.headers.get("host", "").encode("latin-1")}
         headers |= {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in inner.items()}

@@ -19,6 +19,7 @@ from localcloud.storage.rest.api import preconditions_of
 from localcloud.storage.rules.customer_keys import ALGORITHM
 from localcloud.storage.rules.errors import RangeNotSatisfiable
 from localcloud.storage.rules.fields import HEADER_OF_FIELD
+from localcloud.storage.rules.preconditions import names_etag
 from localcloud.storage.rules.resources import StoredObject
 
 _PIECE = 1 << 20
@@ -43,7 +44,7 @@ async def download(call: Call, stored: StoredObject, content: BinaryIO) -> Respo
                     "warning": "214 UploadServer gunzipped",
                 }
                 return StreamingResponse(_decompress(content), headers=headers)
-        byte_range = _requested_range(call.headers.get("range"), stored.size)
+        byte_range = _requested_range(_range_header(call, stored), stored.size)
         first, length, status = 0, stored.size, 200
         if byte_range is not None:
             first, length, status = byte_range.start, len(byte_range), 206
@@ -65,7 +66,7 @@ def download_headers(stored: StoredObject) -> dict[str, str]:
     return {
         "content-type": as_header(stored.content_type),
         "etag": stored.etag,
-        "last-modified": format_datetime(stored.updated, usegmt=True),
+        "last-modified": _last_modified(stored),
         "accept-ranges": "bytes",
         "x-goog-hash": ",".join(hashes),
         "x-goog-generation": str(stored.generation),
@@ -104,6 +105,22 @@ def _is_gzip(content: BinaryIO) -> bool:
     head = content.read(len(_GZIP_HEAD))
     content.seek(0)
     return head == _GZIP_HEAD
+
+
+def _range_header(call: Call, stored: StoredObject) -> str | None:
+    """Return the ``Range`` header of a call, ``None`` if its ``If-Range`` names another version than ``stored``.
+
+    A caller that continues a download gets the whole content if the object has changed since.
+    https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5
+    """
+    known = call.headers.get("if-range")
+    if known is not None and known != _last_modified(stored) and not names_etag(known, stored):
+        return None
+    return call.headers.get("range")
+
+
+def _last_modified(stored: StoredObject) -> str:
+    return format_datetime(stored.updated, usegmt=True)
 
 
 def _requested_range(header: str | None, size: int) -> range | None:

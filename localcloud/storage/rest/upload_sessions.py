@@ -150,6 +150,7 @@ class UploadSessions:
             self.forget(session)
 
     def forget(self, session: UploadSession) -> None:
-        """Drop an upload and its bytes."""
+        """Drop an upload and its bytes; of a finished one, the object stays."""
+        self._finished.pop(session.id, None)
         if self._open.pop(session.id, None) is not None:
             session.writer.discard()

@@ -150,7 +150,7 @@ class UploadApi:
         return self._answer(call, stored, has_acl=session.upload.fields.acl is not None)
 
     async def _cancel(self, call: Call) -> Response:
-        """Drop a resumable upload."""
+        """Drop a resumable upload. That of a finished one has the same answer, as in Google's storage testbench."""
         self._sessions.forget(self._sessions.get(call.query.get("upload_id", "")))
         return Response(status_code=_CANCELLED)
 

@@ -33,7 +33,10 @@ class Versioned(Protocol):
 
 @dataclass(frozen=True)
 class Preconditions:
-    """Conditions on the live version of an object or a bucket; ``None`` sets no condition."""
+    """Conditions on the live version of an object or a bucket; ``None`` sets no condition.
+
+    ``etag_match`` and ``etag_not_match`` are the values of the headers ``If-Match`` and ``If-None-Match``.
+    """
 
     generation_match: int | None = None
     generation_not_match: int | None = None
@@ -84,7 +87,7 @@ class Preconditions:
                 self.metageneration_match is not None
                 and (live is None or self.metageneration_match != live.metageneration)
             )
-            or (self.etag_match is not None and (live is None or self.etag_match != live.etag))
+            or (self.etag_match is not None and (live is None or not names_etag(self.etag_match, live)))
         )
 
     def _is_unchanged(self, live: Versioned | None) -> bool:
@@ -95,11 +98,21 @@ class Preconditions:
                 self.metageneration_not_match is not None
                 and (live is None or self.metageneration_not_match == live.metageneration)
             )
-            or (self.etag_not_match is not None and live is not None and self.etag_not_match in ("*", live.etag))
+            or (self.etag_not_match is not None and live is not None and names_etag(self.etag_not_match, live))
         )
 
 
 NO_PRECONDITIONS = Preconditions()
+
+
+def names_etag(header: str, live: Versioned) -> bool:
+    """Return whether a header names the entity tag of ``live``, or ``*``, which is every tag.
+
+    The header is a list; the JSON API has its tags without quotes, the XML API with them.
+    https://www.rfc-editor.org/rfc/rfc9110#section-13.1.1
+    """
+    tags = {tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")}
+    return bool(tags & {"*", live.etag})
 
 
 def integer_parameter(parameters: Mapping[str, str], name: str) -> int | None:

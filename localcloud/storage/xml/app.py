@@ -25,7 +25,7 @@ from localcloud.storage.xml.forms import FORM_TYPE, upload_by_form
 from localcloud.storage.xml.lists import list_objects
 from localcloud.storage.xml.parts import Part, PartUploads, chosen_parts, part_number
 from localcloud.storage.xml.signatures import SignedRequest, Verifier, check_signature
-from localcloud.storage.xml.targets import Target, metadata_headers
+from localcloud.storage.xml.targets import Target, quoted_etag, xml_headers
 
 # https://cloud.google.com/storage/docs/xml-api/post-object-multipart
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -94,9 +94,11 @@ class XmlApi:
         if not name:
             if request.method == "POST" and request.headers.get("content-type", "").startswith(FORM_TYPE):
                 return await upload_by_form(self._store, request, target.bucket, clock=self._clock, verify=self._verify)
-            if request.method != "GET":
-                raise NotImplementedHere("Of the methods of buckets, the local cloud has only the list of the XML API.")
-            return list_objects(self._store, target.bucket, target.query)
+            if request.method not in ("GET", "HEAD"):
+                raise NotImplementedHere("Of the methods of buckets, the local cloud has GET and HEAD of the XML API.")
+            listed = list_objects(self._store, target.bucket, target.query)
+            # HEAD asks whether the bucket exists: https://cloud.google.com/storage/docs/xml-api/head-bucket
+            return listed if request.method == "GET" else Response(media_type=listed.media_type)
         target.check_supported()
         match request.method:
             case "GET" | "HEAD":
@@ -125,7 +127,7 @@ class XmlApi:
             answer = Response(headers={**download_headers(stored), "content-length": str(stored.size)})
         else:
             answer = await download(Call(target.request, {}, {}), stored, content)
-        answer.headers.update(metadata_headers(stored))
+        answer.headers.update(xml_headers(stored))
         for header in ("content-type", "content-disposition"):
             if chosen := target.query.get(f"response-{header}"):
                 answer.headers[header] = chosen
@@ -152,7 +154,7 @@ class XmlApi:
             chosen = chosen_parts(await target.body())
             # In a thread: it copies all parts, which would delay all other requests.
             stored = await run_in_threadpool(self._uploads.complete, upload, chosen, target.conditions)
-            fields = {"Bucket": stored.bucket, "Key": stored.name, "ETag": f'"{stored.etag}"'}
+            fields = {"Bucket": stored.bucket, "Key": stored.name, "ETag": quoted_etag(stored)}
             return document(
                 "CompleteMultipartUploadResult", fields, namespace=_NAMESPACE, headers=_object_headers(stored)
             )
@@ -192,6 +194,6 @@ class XmlApi:
 
 
 def _object_headers(stored: StoredObject) -> dict[str, str]:
-    headers = download_headers(stored)
+    headers = {**download_headers(stored), "etag": quoted_etag(stored)}
     names = ("etag", "x-goog-hash", "x-goog-generation", "x-goog-metageneration", "x-goog-stored-content-length")
     return {name: headers[name] for name in names}

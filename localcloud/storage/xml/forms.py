@@ -23,7 +23,7 @@ from localcloud.storage.rules.resources import StoredObject
 from localcloud.storage.xml.errors import document
 from localcloud.storage.xml.policies import Policy
 from localcloud.storage.xml.signatures import Verifier, check_form_signature
-from localcloud.storage.xml.targets import LARGEST_DOCUMENT, METADATA, fields_in
+from localcloud.storage.xml.targets import LARGEST_DOCUMENT, METADATA, fields_in, quoted_etag
 
 FORM_TYPE = "multipart/form-data"
 # The fields of a form that begin with this and are not read mean something that a client would miss.
@@ -117,7 +117,7 @@ def _upload(bucket: str, fields: Mapping[str, str], file: Message, now: datetime
 
 
 def _answer(stored: StoredObject, fields: Mapping[str, str], location: str) -> Response:
-    shown = {"Bucket": stored.bucket, "Key": stored.name, "ETag": f'"{stored.etag}"'}
+    shown = {"Bucket": stored.bucket, "Key": stored.name, "ETag": quoted_etag(stored)}
     headers = {"etag": shown["ETag"], "location": location}
     redirect = fields.get("success_action_redirect")
     if redirect:

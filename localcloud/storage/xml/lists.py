@@ -18,6 +18,7 @@ from localcloud.storage.rules.errors import InvalidRequest, NotImplementedHere
 from localcloud.storage.rules.preconditions import integer_parameter
 from localcloud.storage.rules.resources import StoredObject
 from localcloud.storage.xml.errors import xml_answer
+from localcloud.storage.xml.targets import quoted_etag
 
 _NAMESPACE = "http://doc.s3.amazonaws.com/2006-03-01"
 _PARAMETERS = frozenset(
@@ -119,6 +120,6 @@ def _details(stored: StoredObject) -> dict[str, str]:
         "Generation": str(stored.generation),
         "MetaGeneration": str(stored.metageneration),
         "LastModified": rfc3339(stored.updated),
-        "ETag": f'"{stored.etag}"',
+        "ETag": quoted_etag(stored),
         "Size": str(stored.size),
     }

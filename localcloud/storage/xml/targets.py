@@ -89,9 +89,15 @@ def fields_in(headers: Mapping[str, str]) -> ObjectFields:
     return ObjectFields.from_resource(resource).with_predefined_acl(_ACLS.get(acl or ""))
 
 
-def metadata_headers(stored: StoredObject) -> dict[str, str]:
-    """Return the headers that only the XML API sends with an object: what its caller says about it."""
-    headers = {
+def quoted_etag(stored: StoredObject) -> str:
+    """Return the entity tag in quotes, as the XML API sends it."""
+    return f'"{stored.etag}"'
+
+
+def xml_headers(stored: StoredObject) -> dict[str, str]:
+    """Return the headers that only the XML API sends in this form: the entity tag and what the caller says about an object."""
+    headers = {"etag": quoted_etag(stored)}
+    headers |= {
         f"{METADATA}{name}": as_header(value)
         for name, value in stored.metadata.items()
         if _HEADER_NAME.fullmatch(name) and value.isprintable()

@@ -308,7 +308,20 @@ def test_errors_have_the_codes_of_the_xml_api(world: StorageWorld) -> None:
     head = world.call("HEAD", f"/{BUCKET}/a")
     assert (head.status_code, head.headers["content-length"]) == (200, "7")
     assert world.call("HEAD", f"/{BUCKET}/absent").status_code == 404
+    assert [world.call("HEAD", f"/{name}").status_code for name in (BUCKET, f"{BUCKET}/", "absent")] == [200, 200, 404]
     assert world.store.read(BUCKET, "a") == b"content"
+
+
+def test_an_entity_tag_is_in_quotes_and_a_condition_of_reads(world: StorageWorld) -> None:
+    etag = world.call("PUT", f"/{BUCKET}/a", data=b"content").headers["etag"]
+    assert (etag[0], etag[-1], world.call("GET", f"/{BUCKET}/a").headers["etag"]) == ('"', '"', etag)
+    for headers, status in (
+        ({"if-none-match": etag}, 304),
+        ({"if-none-match": '"other"'}, 200),
+        ({"if-match": f'"other", {etag}'}, 200),
+        ({"if-match": '"other"'}, 412),
+    ):
+        assert world.call("GET", f"/{BUCKET}/a", headers=headers).status_code == status
 
 
 def test_an_object_that_did_not_change_since_a_time_is_not_sent(world: StorageWorld) -> None:

@@ -38,6 +38,8 @@ class XmlError(StorageError):
 
     xml_code = "InvalidArgument"
     code, reason, status = 400, "invalid", "INVALID_ARGUMENT"
+    details: Mapping[str, str] = {}
+    """Further elements of the answer."""
 
 
 class InvalidSignature(XmlError):
@@ -58,6 +60,17 @@ class ExpiredToken(XmlError):
     xml_code = "ExpiredToken"
 
 
+class MalformedSecurityHeader(XmlError):
+    """A header should be signed and is not sent, or the other way round."""
+
+    xml_code = "MalformedSecurityHeader"
+
+    def __init__(self, header: str, details: str) -> None:
+        """Create the error about ``header``, with the elements that Cloud Storage sends."""
+        super().__init__("Your request has a malformed header.")
+        self.details = {"ParameterName": header, "Details": details}
+
+
 class SignatureMismatch(XmlError):
     """A signature does not fit the request."""
 
@@ -67,7 +80,7 @@ class SignatureMismatch(XmlError):
     def __init__(self, message: str, signed_text: str) -> None:
         """Create the error; ``signed_text`` is the text that should have been signed, as Cloud Storage shows it."""
         super().__init__(message)
-        self.signed_text = signed_text
+        self.details = {"StringToSign": signed_text}
 
 
 class NoSuchUpload(XmlError):
@@ -101,8 +114,8 @@ def error_answer(error: ApiError, *, with_body: bool = True) -> Response:
     if isinstance(error, InvalidRequest) and "doesn't match calculated" in error.message:
         code = "BadDigest"
     fields = {"Code": code, "Message": error.message}
-    if isinstance(error, SignatureMismatch) and error.signed_text:
-        fields["StringToSign"] = error.signed_text
+    if isinstance(error, XmlError):
+        fields |= error.details
     return document("Error", fields, status=error.code, headers=error.headers)
 
 

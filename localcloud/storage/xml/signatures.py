@@ -10,13 +10,13 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from localcloud.storage.rules.errors import NotImplementedHere
-from localcloud.storage.xml.errors import ExpiredToken, InvalidSignature, SignatureMismatch
+from localcloud.storage.xml.errors import ExpiredToken, InvalidSignature, MalformedSecurityHeader, SignatureMismatch
 
 Verifier = Callable[[str, bytes, bytes], bool]
 """Returns whether an account, by its e-mail address, has signed a text with its key."""
@@ -27,8 +27,10 @@ LONGEST_LIFE = timedelta(days=7)
 _TIME = "%Y%m%dT%H%M%SZ"
 _PORT = re.compile(r":[0-9]+$")
 _V2_PARAMETERS = ("GoogleAccessId", "Expires", "Signature")
-# The key of the customer is not part of what version 2 signs.
+# The key of the customer need not be signed: version 2 cannot sign it, and it is not known when a URL is signed.
 _SECRET = ("x-goog-encryption-key", "x-goog-encryption-key-sha256")
+# It is signed as the payload.
+_PAYLOAD_HASH = "x-goog-content-sha256"
 # These change the answer and are not part of what version 2 signs.
 _OF_THE_ANSWER = ("response-content-type", "response-content-disposition")
 
@@ -64,6 +66,7 @@ def check_signature(request: SignedRequest, verify: Verifier, now: datetime) -> 
 
     Raises:
         InvalidSignature: A parameter of the signature is missing or malformed.
+        MalformedSecurityHeader: The headers that are sent are not those that are signed.
         ExpiredToken: The time of the URL is over.
         SignatureMismatch: The signature is not that of the account over this request.
         NotImplementedHere: The request is signed with an HMAC key.
@@ -97,9 +100,7 @@ def _check_version_4(request: SignedRequest, parameters: Mapping[str, str], veri
     if now > begin + life:
         raise ExpiredToken(f"Request signature expired at: {(begin + life).isoformat()}")
     signed_headers = parameters.get("x-goog-signedheaders", "")
-    missing = [name for name in signed_headers.split(";") if name not in request.headers]
-    if missing:
-        raise SignatureMismatch(f"The request lacks headers that were signed: {', '.join(missing)}", "")
+    _check_signed_headers(request.headers, signed_headers.split(";"))
     canonical = _canonical_request(request, request.headers, signed_headers)
     # Google's client for Node.js signs the host without its port.
     without_port = {**request.headers, "host": _PORT.sub("", request.headers.get("host", ""))}
@@ -108,6 +109,21 @@ def _check_version_4(request: SignedRequest, parameters: Mapping[str, str], veri
         if verify(email, text.encode(), signature):
             return
     raise SignatureMismatch("Access denied.", canonical)
+
+
+def _check_signed_headers(sent: Mapping[str, str], signed: Sequence[str]) -> None:
+    """Raise ``MalformedSecurityHeader`` unless all signed headers are sent, and those that must be signed are.
+
+    These are the host, and those that begin with x-goog- or x-amz-. Otherwise the holder of a URL could ask for more than its
+    signer allows. https://cloud.google.com/storage/docs/authentication/canonical-requests
+    """
+    for name in signed:
+        if name not in sent:
+            raise MalformedSecurityHeader(name, "Header was included in signedheaders, but not in the request.")
+    for name in sent:
+        is_extension = name.startswith(("x-goog-", "x-amz-")) and name not in (*_SECRET, _PAYLOAD_HASH)
+        if (name == "host" or is_extension) and name not in signed:
+            raise MalformedSecurityHeader(name, "Header was included in the request, but not in signedheaders.")
 
 
 def _canonical_request(request: SignedRequest, headers: Mapping[str, str], signed_headers: str) -> str:
@@ -120,7 +136,7 @@ def _canonical_request(request: SignedRequest, headers: Mapping[str, str], signe
             *(f"{name}:{_one_line(headers[name])}" for name in signed_headers.split(";")),
             "",
             signed_headers,
-            headers.get("x-goog-content-sha256", "UNSIGNED-PAYLOAD"),
+            headers.get(_PAYLOAD_HASH, "UNSIGNED-PAYLOAD"),
         ]
     )
 

@@ -107,10 +107,14 @@ def test_a_signature_in_small_letters_is_checked_too(world: StorageWorld, signer
     assert (denied.status_code, "SignatureDoesNotMatch" in denied.text) == (403, True)
 
 
-def test_signed_headers_must_be_sent(world: StorageWorld, signer: Credentials) -> None:
+def test_the_headers_that_are_sent_are_those_that_are_signed(world: StorageWorld, signer: Credentials) -> None:
     headers = {"x-goog-meta-team": "films", "x-goog-if-generation-match": "0"}
     url = signed_url(world, signer, "a", version="v4", method="PUT", headers=headers)
-    assert put(url, data=b"x").status_code == 403
+    for sent, wrong in (({}, "x-goog-if-generation-match"), ({**headers, "x-goog-acl": "public-read"}, "x-goog-acl")):
+        refused = put(url, data=b"x", headers=sent)
+        assert (refused.status_code, "<Code>MalformedSecurityHeader</Code>" in refused.text) == (400, True)
+        assert f"<ParameterName>{wrong}</ParameterName>" in refused.text
+    assert world.store.list(BUCKET) == []
     assert put(url, data=b"x", headers=headers).status_code == 200
     assert world.store.get(BUCKET, "a").metadata == {"team": "films"}
     again = put(url, data=b"x", headers=headers)

@@ -24,6 +24,8 @@ from localcloud.bigquery.queries.scripts.texts import is_script, script_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.checks.refused_clauses import reject_refused_clauses
+from localcloud.bigquery.sql.checks.type_names import reject_unknown_types
+from localcloud.bigquery.sql.errors.places import in_rewritten
 from localcloud.bigquery.sql.pipes.queries import without_pipes
 from localcloud.bigquery.sql.reading.called import plain_calls
 from localcloud.bigquery.sql.reading.literals import plain_literals
@@ -82,8 +84,10 @@ class QueryJobs:
         try:
             statements = self._statements(job)
             calls = statements.model_calls
-            sql = _readable(job.dialect_sql or query["query"], statements)
-            outcome = self._runs.run(job, sql, statements)
+            written = job.dialect_sql or query["query"]
+            sql = _readable(written, statements)
+            with in_rewritten(written):
+                outcome = self._runs.run(job, sql, statements)
         finally:
             job.statistics = self._accounting.job_statistics(
                 job,
@@ -191,6 +195,7 @@ def _readable(sql: str, statements: Statements) -> str:
         QueryError: A clause is not supported or its syntax is wrong, or more parameters are given than there are places.
     """
     reject_refused_clauses(sql)
+    reject_unknown_types(sql)
     statements.parameters.reject_surplus(sql)
     sql = statements.with_routines(plain_functions(plain_literals(without_tail(sql))))
     sql, conditional = without_conditions(

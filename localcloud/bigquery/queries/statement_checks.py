@@ -86,6 +86,7 @@ class StatementChecks:
             if statement.tree.find(exp.Subquery, exp.CTE) is not None:  # a table has no two columns of one name
                 reject_ambiguous(sql, statement.tree, self._columns_of)
             self._check_samples(statement.tree)
+        self._check_merged(statement)
         _check_where(statement)
         if statement.target is not None and DDL_OPERATIONS.get(statement.kind) == "CREATE":
             self._destinations.reject_model(statement.target)
@@ -203,6 +204,15 @@ class StatementChecks:
                 for other in catalog.list_tables(name.project, name.dataset)
             ):
                 raise NotFound(f"Not found: Table {name} was not found in location {self._location}")
+
+    def _check_merged(self, statement: Statement) -> None:
+        """Raise ``NotFound`` if a MERGE is into a table that does not exist, which bqemulator reports without its dataset."""
+        if (
+            statement.kind == "MERGE"
+            and statement.target is not None
+            and self._destinations.get(statement.target) is None
+        ):
+            raise NotFound(f"Not found: Table {statement.target} was not found in location {self._location}")
 
     def _check_partitions(self, statement: Statement) -> None:
         """Reject a wrong PARTITION BY, and a query without the filter that a table requires. Raises ``QueryError``."""

@@ -73,6 +73,7 @@ def test_an_operator_changes_the_rows_before_it(
             "TABLESAMPLE SYSTEM can only be applied directly to tables",
         ),
         ("|> FORK (|> WHERE TRUE)", 'Unexpected "|>"'),
+        ("\n|> EXTEND 1 AS x\n|> WHERE nope > 1", "Unrecognized name: nope at [3:10]"),
         ("|> NOPE", 'Unexpected identifier "NOPE"'),
     ],
 )

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from google.api_core.exceptions import BadRequest, ClientError
+from google.api_core.exceptions import BadRequest, ClientError, NotFound
 from google.cloud import bigquery
 
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
@@ -170,6 +170,41 @@ def test_a_clause_that_googlesql_does_not_have_is_refused(world: BigQueryWorld, 
     with pytest.raises(BadRequest) as caught:
         world.rows(sql)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sql", "place"),
+    [
+        ("SELECT CAST((SELECT CAST(1 AS INT64)) AS {})", "[1:42]"),
+        ("SELECT STRUCT<INT64, b {}>(1, 2)", "[1:24]"),
+        ("CREATE TABLE d.x (a INT64, s STRUCT<b ARRAY<{}>>, PRIMARY KEY (a) NOT ENFORCED)", "[1:45]"),
+        ("CREATE TABLE d.x (a INT64 DEFAULT 1,\n  b {})", "[2:5]"),
+        ("ALTER TABLE d.t ADD COLUMN IF NOT EXISTS x {}", "[1:44]"),
+        ("ALTER TABLE d.t ALTER COLUMN a SET DATA TYPE {}", "[1:46]"),
+        ("CREATE TEMP FUNCTION f(a ANY TYPE, b {}) AS (a); SELECT f(1, 2)", "[1:38]"),
+        ("CREATE FUNCTION d.f(a STRING) RETURNS {} AS (a)", "[1:39]"),
+        ("CREATE PROCEDURE d.p(IN a INT64, OUT b {}) BEGIN SELECT 1; END", "[1:40]"),
+        ("DECLARE a, b {}; SELECT a", "[1:14]"),
+        ("EXECUTE IMMEDIATE 'SELECT CAST(1 AS {})'", "[1:18]"),
+    ],
+)
+@pytest.mark.parametrize("name", ["TEXT", "FOO"])
+def test_a_type_that_bigquery_does_not_have_is_not_found(world: BigQueryWorld, sql: str, place: str, name: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        world.rows(sql.format(name))
+    assert f"Type not found: {name} at {place}" in str(caught.value)
+
+
+def test_names_like_types_are_names(world: BigQueryWorld) -> None:
+    sql = """DECLARE text, foo INT64 DEFAULT 1;
+        CREATE TEMP TABLE types (text STRUCT<text INT64, foo ARRAY<STRING>>, foo DATE OPTIONS (description = 'a FOO, b FOO'));
+        SELECT STRUCT<text INT64>(text) AS data, CAST(foo < 3 AS STRING) AS type"""
+    assert world.rows(sql) == [({"text": 1}, "true")]
+
+
+def test_a_merge_into_a_table_that_does_not_exist_names_it(world: BigQueryWorld) -> None:
+    with pytest.raises(NotFound, match=f"Not found: Table {PROJECT}:d.none was not found in location US"):
+        world.rows("MERGE d.none AS n USING d.t ON n.a = t.a WHEN MATCHED THEN DELETE")
 
 
 @pytest.mark.parametrize(

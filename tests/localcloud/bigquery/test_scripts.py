@@ -173,6 +173,9 @@ def test_a_procedure_handles_its_errors(world: BigQueryWorld, dataset: str) -> N
         ("DECLARE s STRING(2) DEFAULT 'abc'", "maximum length 2 but got a value with length 3"),
         ("DECLARE i NUMBER", "Type not found: NUMBER"),
         ("SET i = 1", "Undeclared variable: i"),
+        ("SELECT 1;\nIF TRUE THEN\n  SELECT nope;\nEND IF", r"Unrecognized name: nope at \[3:10\]"),
+        ("SELECT 1;\nEXECUTE IMMEDIATE 'SELECT nope'", r"Unrecognized name: nope at \[1:8\]"),
+        ("FROM (SELECT 1 AS x)\n|> WHERE y = 1;\nSELECT 1", r"Unrecognized name: y at \[2:10\]"),
         ("CREATE TEMP TABLE t (a INT64)", "Use of CREATE TEMPORARY TABLE requires a script or session"),
         (
             "CREATE FUNCTION f() AS (1)",

@@ -52,7 +52,9 @@ from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.checks.refused_clauses import reject_refused_clauses
 from localcloud.bigquery.sql.checks.refused_statements import reject_refused_statements
+from localcloud.bigquery.sql.checks.type_names import reject_unknown_types
 from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
+from localcloud.bigquery.sql.errors.places import move_to_script
 from localcloud.bigquery.sql.pipes.queries import without_pipes
 from localcloud.bigquery.sql.reading.called import calls
 from localcloud.bigquery.sql.reading.literals import plain_literals
@@ -313,6 +315,7 @@ class Script(ProcedureScript):
             using.append((name, variable_value(*await self._evaluate(text))))
         check_dynamic(sql)
         reject_refused_clauses(sql)
+        reject_unknown_types(sql)
         sql = without_pipes(without_with_expressions(sql))
         temporary = self._temp_routines._routines if self._temp_routines is not None else ()
         reject_foreign_names(sql, defined=frozenset(map(str.upper, temporary)))
@@ -393,6 +396,9 @@ def run_script(source: str, statements: Statements, steps: list[Step], writing: 
     """
     try:
         result = complete(Script(statements, steps, writing).run(statements.parameters.named_in(source)))
+    except ScriptFailure as failure:
+        move_to_script(failure.error, failure.sql, source)
+        raise failure.error from failure
     except Exception as error:
         names = statements.names_in_engine(source)
         raise query_error(error, sql=source, duckdb_sql=names, location=statements.location) from error

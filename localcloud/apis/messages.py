@@ -11,6 +11,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from localcloud.apis.discovery import read_document
@@ -60,8 +61,15 @@ class Messages:
         self._document = document
         self._prefix = prefix
         self._package = package
-        self._schemas: Mapping[str, Mapping[str, Any]] | None = None
         self._checks: dict[str, Check] = {}
+
+    @cached_property
+    def _schemas(self) -> Mapping[str, Mapping[str, Any]]:
+        return read_document(self._document).schemas
+
+    def has(self, kind: str) -> bool:
+        """Return whether the description has a message type."""
+        return self._prefix + kind in self._schemas
 
     def errors(self, kind: str, value: Any, path: str = "") -> list[str]:
         """Return what is wrong with a message, one sentence for each error.
@@ -79,8 +87,6 @@ class Messages:
         known = self._checks.get(name)
         if known is not None:
             return known
-        if self._schemas is None:
-            self._schemas = read_document(self._document).schemas
         kind = name.removeprefix(self._prefix)
         full_name = f"type.googleapis.com/{self._package}.{kind}"
         fields: dict[str, tuple[str, Check]] = {}

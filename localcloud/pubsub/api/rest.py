@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from localcloud.apis.discovery import missing_method
+from localcloud.apis.messages import Messages
 from localcloud.base.json_api import Call, JsonApi, Route, json_response
 from localcloud.base.partial_response import Selection, parse_fields, select
 from localcloud.pubsub.api.methods import Methods, Patience
@@ -108,6 +109,8 @@ BINDINGS = [
 # https://cloud.google.com/apis/docs/system-parameters
 SYSTEM_PARAMETERS = frozenset({"alt", "$alt", "fields", *KEPT_PARAMETERS})
 
+_BODIES = Messages("pubsub.v1", "", "google.pubsub.v1")
+_INTEGER = re.compile(r"-?[0-9]+")
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
 
 Handler = Callable[[Call], dict[str, Any]]
@@ -163,13 +166,8 @@ def _handler(methods: Methods, binding: Binding) -> Handler:
 
 def _request_message(binding: Binding, call: Call) -> Any:
     """Return the protobuf request of a call, from its query, its body and the name in its path."""
-    fields: dict[str, Any] = {}
-    for key, value in call.query.items():
-        if key not in SYSTEM_PARAMETERS:
-            # A parameter may name a field of a field: options.requestedPolicyVersion.
-            outer, _, inner = key.partition(".")
-            fields[outer] = {**fields.get(outer, {}), inner: value} if inner else value
-    fields |= call.json()
+    body = call.json()
+    fields = _query_fields(binding, call) | body
     if isinstance(fields.get("updateMask"), str):
         # Google's APIs accept the names of fields in both forms.
         fields["updateMask"] = re.sub("_([a-z])", lambda letter: letter[1].upper(), fields["updateMask"])
@@ -178,10 +176,38 @@ def _request_message(binding: Binding, call: Call) -> Any:
     try:
         json_format.ParseDict(fields, message)
     except (json_format.ParseError, ValueError, TypeError) as error:
-        raise InvalidArgument(f"Invalid JSON payload received. {error}") from error
+        raise InvalidArgument(_problem(binding, body) or f"Invalid JSON payload received. {error}") from error
     owner, _, field = binding.named.rpartition(".")
     setattr(getattr(message, owner) if owner else message, field, _full_name(**call.names))
     return message
+
+
+def _query_fields(binding: Binding, call: Call) -> dict[str, Any]:
+    """Return the fields of the request that the query names. Raises ``InvalidArgument`` if there is no such field."""
+    known = binding.request.DESCRIPTOR
+    fields: dict[str, Any] = {}
+    for key, value in call.query.items():
+        if key in SYSTEM_PARAMETERS:
+            continue
+        # A parameter may name a field of a field: options.requestedPolicyVersion.
+        outer, _, inner = key.partition(".")
+        field = known.fields_by_name.get(outer) or known.fields_by_camelcase_name.get(outer)
+        if field is None:
+            raise InvalidArgument(
+                f"Invalid JSON payload received. Unknown name \"{key}\": Cannot bind query parameter. Field '{key}' could not"
+                " be found in request message."
+            )
+        if field.type == field.TYPE_INT32 and not _INTEGER.fullmatch(value):
+            raise InvalidArgument(f"Invalid value at '{field.name}' (TYPE_INT32), \"{value}\"")
+        fields[outer] = {**fields.get(outer, {}), inner: value} if inner else value
+    return fields
+
+
+def _problem(binding: Binding, body: dict[str, Any]) -> str:
+    """Return what is wrong with a body in the words of Google's parser; empty if they do not say it."""
+    kind = binding.request.DESCRIPTOR.name
+    # The description has no types for requests without a body.
+    return "\n".join(_BODIES.errors(kind, body)) if _BODIES.has(kind) else ""
 
 
 def _check_data(messages: Any) -> None:

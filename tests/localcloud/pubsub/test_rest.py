@@ -192,6 +192,27 @@ def test_each_system_parameter_is_accepted():
     assert set(read_document("pubsub.v1").parameters) <= SYSTEM_PARAMETERS
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "problem"),
+    [
+        ("PUT", SUBSCRIPTION, {"topic": TOPIC, "colour": 1}, 'received. Unknown name "colour": Cannot find field.'),
+        (
+            "POST",
+            f"{TOPIC}:publish",
+            {"messages": [{"datum": "x"}]},
+            "Unknown name \"datum\" at 'messages[0]': Cannot find",
+        ),
+        ("POST", f"{SUBSCRIPTION}:pull", {"maxMessages": "x"}, "Invalid value at 'max_messages' (TYPE_INT32), \"x\""),
+        ("GET", f"{PROJECT}/topics?pageSize=x", None, "Invalid value at 'page_size' (TYPE_INT32), \"x\""),
+        ("GET", f"{PROJECT}/topics?colour=red", None, 'Unknown name "colour": Cannot bind query parameter.'),
+        ("POST", f"{SUBSCRIPTION}:detach", {"colour": 1}, 'has no field named "colour"'),
+    ],
+)
+def test_a_malformed_request_is_refused_in_the_words_of_google(url, method, path, body, problem):
+    answer = requests.request(method, f"{url}/v1/{path}", json=body, timeout=LAST_LIMIT)
+    assert (answer.status_code, problem in answer.json()["error"]["message"]) == (400, True), answer.text
+
+
 def test_an_answer_has_the_fields_that_its_call_names(url):
     body = {"labels": {"a": "b"}}
     created = requests.put(f"{url}/v1/{TOPIC}", params={"fields": "name"}, json=body, timeout=LAST_LIMIT)

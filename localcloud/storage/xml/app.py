@@ -20,15 +20,13 @@ from localcloud.storage.rules.customer_keys import key_hash
 from localcloud.storage.rules.errors import MethodNotAllowed, NotImplementedHere, StorageError, Unavailable
 from localcloud.storage.rules.resources import StoredObject
 from localcloud.storage.xml.cors import REQUESTED_METHOD, cors_headers
-from localcloud.storage.xml.errors import document, error_answer
+from localcloud.storage.xml.errors import UPLOADS_NAMESPACE, document, error_answer
 from localcloud.storage.xml.forms import FORM_TYPE, upload_by_form
 from localcloud.storage.xml.lists import list_objects
+from localcloud.storage.xml.part_lists import list_parts
 from localcloud.storage.xml.parts import Part, PartUploads, chosen_parts, part_number
 from localcloud.storage.xml.signatures import SignedRequest, Verifier, check_signature
 from localcloud.storage.xml.targets import Target, quoted_etag, xml_headers
-
-# https://cloud.google.com/storage/docs/xml-api/post-object-multipart
-_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
 class XmlApi:
@@ -112,8 +110,11 @@ class XmlApi:
         raise MethodNotAllowed("The specified method is not allowed against this resource.")
 
     async def _get(self, target: Target) -> Response:
-        if {"uploads", "uploadId"} & set(target.query):
+        if "uploads" in target.query:
             raise NotImplementedHere("The local cloud does not list the uploads in parts.")
+        if "uploadId" in target.query:
+            upload = self._uploads.get(target.bucket, target.name, target.query["uploadId"])
+            return list_parts(upload, target.query)
         key = key_hash(target.headers)
         stored, content = self._store.open_live(target.bucket, target.name, target.generation, key_hash=key)
         try:
@@ -148,7 +149,7 @@ class XmlApi:
             self._store.check_write(target.bucket, target.name, target.conditions)
             upload = self._uploads.begin(target.bucket, target.name, target.fields(), target.conditions)
             fields = {"Bucket": upload.bucket, "Key": upload.name, "UploadId": upload.id}
-            return document("InitiateMultipartUploadResult", fields, namespace=_NAMESPACE)
+            return document("InitiateMultipartUploadResult", fields, namespace=UPLOADS_NAMESPACE)
         if "uploadId" in target.query:
             upload = self._uploads.get(target.bucket, target.name, target.query["uploadId"])
             chosen = chosen_parts(await target.body())
@@ -156,7 +157,7 @@ class XmlApi:
             stored = await run_in_threadpool(self._uploads.complete, upload, chosen, target.conditions)
             fields = {"Bucket": stored.bucket, "Key": stored.name, "ETag": quoted_etag(stored)}
             return document(
-                "CompleteMultipartUploadResult", fields, namespace=_NAMESPACE, headers=_object_headers(stored)
+                "CompleteMultipartUploadResult", fields, namespace=UPLOADS_NAMESPACE, headers=_object_headers(stored)
             )
         if target.headers.get("x-goog-resumable") == "start":
             return await self._begin_resumable(target)
@@ -178,7 +179,7 @@ class XmlApi:
         number = part_number(target.query.get("partNumber", ""))
         with self._store.begin_content() as writer:
             await target.read_into(writer)
-            part = Part(writer, writer.finish())
+            part = Part(writer, writer.finish(), self._clock.now())
             target.length.check(part.content.size)
             target.announced().check(part.content.crc32c, part.content.md5)
             upload.add(number, part)

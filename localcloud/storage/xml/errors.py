@@ -10,6 +10,9 @@ from starlette.responses import Response
 from localcloud.base.api_errors import ApiError
 from localcloud.storage.rules.errors import ContentTooLarge, ContentTooSmall, InvalidRequest, StorageError
 
+# https://cloud.google.com/storage/docs/xml-api/post-object-multipart
+UPLOADS_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+"""The namespace of the documents about uploads in parts."""
 _XML = "application/xml; charset=UTF-8"
 
 # The code in the XML API, by the reason in the JSON API.

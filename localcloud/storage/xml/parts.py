@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import BinaryIO
 from xml.etree import ElementTree
 
@@ -28,6 +29,7 @@ class Part:
 
     writer: ContentWriter
     content: Content
+    uploaded: datetime
 
     @property
     def etag(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import requests
 from google.auth.credentials import AnonymousCredentials
@@ -175,3 +176,11 @@ def _conform(value: Any, schema: dict[str, Any], schemas: Any, where: str) -> No
             assert isinstance(value, bool), f"{where}: {value!r} is not a boolean"
         case other:
             raise AssertionError(f"{where}: {other}")
+
+
+def listed(text: str) -> dict[str, list[str]]:
+    """Return the texts of a document's elements by their names."""
+    found: dict[str, list[str]] = {}
+    for element in ElementTree.fromstring(text).iter():
+        found.setdefault(element.tag.rpartition("}")[2], []).append(element.text or "")
+    return found

@@ -109,6 +109,11 @@ class UploadSession:
     # The number of requests that sent bytes. Only the latest may write; an older one hangs on a dead connection.
     turn: int = 0
 
+    def check_complete_until(self, first: int | None) -> None:
+        """Raise ``InvalidRequest`` if bytes before position ``first`` are missing."""
+        if first is not None and first > self.writer.size:
+            raise InvalidRequest(f"Bytes {self.writer.size} to {first - 1} are missing.")
+
     def expect(self, total: int | None) -> None:
         """Set the final size in bytes. Raises ``InvalidRequest`` if it contradicts an earlier one or what was sent."""
         if total is None:

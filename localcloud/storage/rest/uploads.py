@@ -127,6 +127,7 @@ class UploadApi:
         content_range = ContentRange.parse(header or "bytes 0-*/*")
         content_range.check_length(None if is_gzipped(call) else call.headers.get("content-length"))
         end = content_range.kept_until(session.total)
+        session.check_complete_until(content_range.first)
         session.expect(content_range.total)
         if content_range.first is not None:
             try:
@@ -215,13 +216,11 @@ async def _append(call: Call, session: UploadSession, first: int, end: int | Non
 
     Bytes that were received before are skipped, and those from position ``end``. If the connection breaks, the received bytes
     are kept.
-    Raises ``InvalidRequest`` if bytes are missing in between, ``Conflict`` if a later request continues the upload.
+    Raises ``Conflict`` if a later request continues the upload.
     """
     session.turn += 1
     turn = session.turn
     known = session.writer.size - first
-    if known < 0:
-        raise InvalidRequest(f"Bytes {session.writer.size} to {first - 1} are missing.")
     async for piece in _body(call):
         if session.turn != turn:
             raise Conflict("The upload was resumed by another request.")

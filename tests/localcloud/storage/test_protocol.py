@@ -301,6 +301,13 @@ def test_resumable_upload_of_unknown_length(world: StorageWorld) -> None:
     assert world.call("PUT", session, headers={"content-range": "bytes */0"}).json()["size"] == "0"
 
 
+def test_a_request_that_would_leave_a_gap_changes_nothing(world: StorageWorld) -> None:
+    session = begin(world, "object")
+    assert_rejected(world.call("PUT", session, data=b"d", headers={"content-range": "bytes 3-3/4"}), 400, "invalid")
+    assert world.call("PUT", session, data=b"abc", headers={"content-range": "bytes 0-2/3"}).status_code == 200
+    assert world.store.read(BUCKET, "object") == b"abc"
+
+
 def test_a_request_within_a_resumable_upload_has_units_of_256_kibibytes(world: StorageWorld) -> None:
     session, content = begin(world, "object"), b"x" * (CHUNK + 10)
     small = world.call("PUT", session, data=b"abc", headers={"content-range": "bytes 0-2/9"})

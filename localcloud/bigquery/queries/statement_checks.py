@@ -15,6 +15,7 @@ from localcloud.bigquery.sql.checks.ambiguity import (
     reject_ambiguous,
     reject_ambiguous_aliases,
     reject_ambiguous_replacements,
+    reject_hidden_columns,
 )
 from localcloud.bigquery.sql.checks.from_clauses import reject_clauses_without_from
 from localcloud.bigquery.sql.checks.lateral_aliases import reject_lateral_aliases
@@ -83,6 +84,7 @@ class StatementChecks:
             reject_clauses_without_from(statement.tree)
             reject_ambiguous_aliases(sql, statement.tree)
             reject_ambiguous_replacements(statement.tree, self._columns_of)
+            reject_hidden_columns(sql, statement.tree, self._columns_of)
             if statement.tree.find(exp.Subquery, exp.CTE) is not None:  # a table has no two columns of one name
                 reject_ambiguous(sql, statement.tree, self._columns_of)
             self._check_samples(statement.tree)

@@ -59,6 +59,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
         ("SELECT * FROM (SELECT a, b, f FROM d.t) PIVOT (SUM(a) FOR UPPER(b) IN ('X', 'Y' AS z)) ORDER BY f", "f X z",
          [(1.5, 1, None), (2.5, None, 3)]),
         ("SELECT `NET`.`HOST`('http://a.b/c') AS h, safe.`SUBSTR`('abc', 1, -1) AS s", "h s", [("a.b", None)]),
+        ("WITH a AS (SELECT 1 AS a, 2 AS b) SELECT a.a FROM a WHERE a.b = 2 ORDER BY a", "a", [(1,)]),
         ("SELECT LENGTH(b) AS f, COUNT(*) AS n FROM d.t GROUP BY f", "f n", [(1, 2)]),
         ("SELECT DATE_TRUNC(day, MONTH) AS day, COUNT(*) AS n FROM d.t GROUP BY DATE_TRUNC(day, MONTH) ORDER BY day", "day n",
          [(date(2024, 1, 1), 2)]),

@@ -51,6 +51,29 @@ def reject_ambiguous_replacements(tree: exp.Expr, table_columns: TableColumns) -
                 raise QueryError(f"Column {each.alias} in SELECT * REPLACE list is ambiguous", location="query")
 
 
+def reject_hidden_columns(sql: str, tree: exp.Expr, table_columns: TableColumns) -> None:
+    """Raise ``QueryError`` if a query names a column that has the name of its table. BigQuery takes it for the name of a row.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#range_variables
+    """
+    tables = {name_of(table) for table in tree.find_all(exp.Table, exp.Subquery)}
+    for column in tree.find_all(exp.Column):
+        name = column.name.lower()
+        query = column.find_ancestor(exp.Query, exp.DML)
+        if column.table or name not in tables or not isinstance(query, exp.Select) or _aliases_of(column):
+            continue
+        source = next((each for each in visible_sources(column) if name_of(each) == name), None)
+        if isinstance(source, (exp.Table, exp.Subquery)) and name in map(
+            str.lower, source_columns(source, _names(table_columns))
+        ):
+            raise QueryError(
+                f"The name {column.name} is that of a row of a table{_place(sql, column)}, which the local BigQuery does not "
+                f"select where the table has a column of this name; the column is {column.name}.{column.name}",
+                reason="notImplemented",
+                location="query",
+            )
+
+
 def reject_ambiguous_aliases(sql: str, tree: exp.Expr) -> None:
     """Raise ``QueryError`` if a name in GROUP BY, HAVING, ORDER BY or QUALIFY is that of several columns of its SELECT list.
 

@@ -196,7 +196,7 @@ def _readable(sql: str, statements: Statements) -> str:
     """
     reject_refused_clauses(sql)
     reject_unknown_types(sql)
-    statements.parameters.reject_surplus(sql)
+    statements.parameters.check_places(sql)
     sql = statements.with_routines(plain_functions(plain_literals(without_tail(sql))))
     sql, conditional = without_conditions(
         parseable_calls(without_pipes(without_piped_calls(without_with_expressions(plain_calls(sql)))))

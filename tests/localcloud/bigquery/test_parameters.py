@@ -110,6 +110,27 @@ def test_parameters_that_would_be_changed_are_refused(
         world.rows("SELECT @a", job_config=bigquery.QueryJobConfig(query_parameters=parameters))
 
 
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT * FROM @x", "Query parameters cannot be used in place of table names at [1:15]"),
+        ("SELECT * FROM d.@x", 'Syntax error: Unexpected "@" at [1:17]'),
+        ("CREATE OR REPLACE FUNCTION d.f(a INT64) AS (a + @x)", "cannot be used inside SQL function bodies at [1:49]"),
+        ("SELECT 1; CREATE VIEW d.v AS SELECT @x AS x", "cannot be used in the query of a view at [1:37]"),
+    ],
+)
+def test_a_parameter_in_a_place_for_names_is_refused(world: BigQueryWorld, sql: str, message: str) -> None:
+    with pytest.raises(exceptions.BadRequest) as caught:
+        run(world, sql, Scalar("x", "INT64", 1))
+    assert message in str(caught.value)
+
+
+def test_a_parameter_follows_from_in_a_function(world: BigQueryWorld) -> None:
+    sql = "SELECT EXTRACT(WEEK(MONDAY) FROM @x), DATE '2020-01-01' IS DISTINCT FROM @x, WITH(a AS @x, a)"
+    day = dt.date(2020, 1, 1)
+    assert run(world, sql, Scalar("x", "DATE", day))[1] == [(0, False, day)]
+
+
 def test_positional_parameters_are_bound_where_they_stand() -> None:
     parameters = Parameters.of([(None, Value(1)), (None, Value("a", "VARCHAR"))])
     assert parameters.named_in("SELECT '?', ?, f(?)") == "SELECT '?', @_p0, f(@_p1)"

@@ -322,7 +322,7 @@ class Script(ProcedureScript):
         before = self._statements.parameters
         self._statements.parameters = Parameters.of(using)
         try:
-            self._statements.parameters.reject_surplus(sql)
+            self._statements.parameters.check_places(sql)
             sql = self._statements.parameters.named_in(sql)
             if stmt.into_names:
                 self._assign(stmt.into_names, await self._run_query(sql))

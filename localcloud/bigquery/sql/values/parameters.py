@@ -51,6 +51,7 @@ _QUOTED = re.compile(
     |(?P<quote>\'\'\'|\"\"\"|'|")(?:[^\\'"]|\\.|(?!(?P=quote))['"])*+(?P=quote)""",
     re.VERBOSE | re.DOTALL,
 )
+_DEFINED = {"FUNCTION": "inside SQL function bodies", "VIEW": "in the query of a view"}
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,13 @@ class Parameters:
             sql = sql[:start] + text + sql[end:]
         return sql
 
-    def reject_surplus(self, sql: str) -> None:
-        """Raise ``QueryError`` if more positional parameters are given than a statement or script has places for."""
+    def check_places(self, sql: str) -> None:
+        """Raise ``QueryError`` if a statement or script has a parameter where none can be, or too few places for those given.
+
+        https://cloud.google.com/bigquery/docs/parameterized-queries
+        """
+        if self.names:
+            _reject_misplaced(sql, readable_tokens(sql))
         given = self.names.count(None)
         places = sum(token.is_symbol("?") for token in readable_tokens(sql)) if given else 0
         if given > places:
@@ -190,6 +196,41 @@ class Parameters:
 
         bound = _PLACE.sub(replaced, duckdb_sql)
         return bound, [self.values[name].value for name in places]
+
+
+def _reject_misplaced(sql: str, found: tuple[Token, ...]) -> None:
+    """Raise ``QueryError`` if a parameter is in place of a name, or in the definition of a function or a view."""
+    defined = ""
+    for index, token in enumerate(found):
+        before = found[index - 1] if index else None
+        if before is None or before.is_symbol(";"):
+            first = [each.text.upper() for each in found[index : index + 5]] if token.is_word("CREATE") else []
+            defined = next((word for word in first if word in _DEFINED), "")
+        if before is None or not token.is_symbol("@", "?"):
+            continue
+        if before.is_word("JOIN", "INTO", "TABLE", "UPDATE") or (
+            before.is_word("FROM") and _is_clause(found, index - 1)
+        ):
+            problem = "Query parameters cannot be used in place of table names"
+        elif before.is_symbol("."):
+            problem = f'Syntax error: Unexpected "{token.text}"'
+        elif defined:
+            problem = f"Query parameters cannot be used {_DEFINED[defined]}"
+        else:
+            continue
+        raise QueryError(f"{problem} at {position(sql, token.start)}", location="query")
+
+
+def _is_clause(found: tuple[Token, ...], index: int) -> bool:
+    """Return whether the FROM at an index is a clause, and not that of ``EXTRACT(... FROM x)`` or IS DISTINCT FROM."""
+    if index and found[index - 1].is_word("DISTINCT"):
+        return False
+    depth = 0
+    for place in range(index - 1, 0, -1):
+        depth += found[place].is_symbol("(") - found[place].is_symbol(")")
+        if depth > 0:
+            return not found[place - 1].is_word("EXTRACT")
+    return True
 
 
 def rest_parameters(given: Sequence[dict[str, Any]] | None) -> Parameters:

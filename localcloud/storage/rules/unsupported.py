@@ -50,7 +50,7 @@ UNSUPPORTED_FIELDS: Mapping[str, str] = {"contexts": "object contexts", "kmsKeyN
 """The fields of an object that are refused if they have a value, and what they belong to."""
 
 UNSUPPORTED_HEADERS: Mapping[str, str] = {
-    "x-goog-copy-source": "copies by the XML API (use the JSON API's rewrite)",
+    "x-goog-copy-source": "copies of parts (upload the part)",
     "x-goog-encryption-kms-key-name": "Cloud KMS keys",
     "x-goog-object-lock-mode": "retention by the XML API (use the JSON API)",
     "x-goog-object-lock-retain-until-date": "retention by the XML API (use the JSON API)",

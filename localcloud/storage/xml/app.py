@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from localcloud.base.api_errors import ApiError
 from localcloud.base.asgi import Receive, Scope, Send
-from localcloud.base.clock import Clock
+from localcloud.base.clock import Clock, rfc3339
 from localcloud.base.json_api import Call
 from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.rest.downloads import download, download_headers
@@ -19,6 +19,7 @@ from localcloud.storage.rest.uploads import UploadApi
 from localcloud.storage.rules.customer_keys import key_hash
 from localcloud.storage.rules.errors import MethodNotAllowed, NotImplementedHere, StorageError, Unavailable
 from localcloud.storage.rules.resources import StoredObject
+from localcloud.storage.xml.copies import copy_object
 from localcloud.storage.xml.cors import REQUESTED_METHOD, cors_headers
 from localcloud.storage.xml.errors import UPLOADS_NAMESPACE, document, error_answer
 from localcloud.storage.xml.forms import FORM_TYPE, upload_by_form
@@ -135,6 +136,11 @@ class XmlApi:
         return answer
 
     async def _put(self, target: Target) -> Response:
+        if target.is_copy:
+            # In a thread: it may copy a large file, which would delay all other requests.
+            copied = await run_in_threadpool(copy_object, self._store, target)
+            fields = {"LastModified": rfc3339(copied.updated), "ETag": quoted_etag(copied)}
+            return document("CopyObjectResult", fields, headers=_object_headers(copied))
         upload = target.upload()
         self._store.check_write(upload.bucket, upload.name, upload.conditions)
         with self._store.begin_content() as writer:

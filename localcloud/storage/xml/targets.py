@@ -34,6 +34,9 @@ from localcloud.storage.rules.unsupported import UNSUPPORTED_HEADERS
 LARGEST_DOCUMENT = 1 << 20
 METADATA = "x-goog-meta-"
 """What the names of the headers with custom metadata begin with."""
+COPY_SOURCE = "x-goog-copy-source"
+"""The header that names the source of a copy, and the beginning of those about it."""
+METADATA_DIRECTIVE = "x-goog-metadata-directive"
 _HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _HEADER_OF_FIELD = {
     **HEADER_OF_FIELD,
@@ -71,6 +74,18 @@ _HEADERS = frozenset(
         *(f"x-goog-{name}" for name in ("project-id", "request-params", "user-project")),
         "x-amz-content-sha256",
         "x-amz-date",
+    ]
+)
+# Further headers of copies.
+_COPY_HEADERS = frozenset(
+    [
+        COPY_SOURCE,
+        METADATA_DIRECTIVE,
+        *(f"{COPY_SOURCE}-encryption-{part}" for part in ("algorithm", "key", "key-sha256")),
+        *(
+            f"{COPY_SOURCE}-{name}"
+            for name in ("generation", "if-generation-match", "if-match", "if-metageneration-match", "if-none-match")
+        ),
     ]
 )
 
@@ -138,13 +153,19 @@ class Target:
             etag_not_match=self.headers.get("if-none-match"),
         )
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether the request copies another object."""
+        return self.request.method == "PUT" and COPY_SOURCE in self.headers and "uploadId" not in self.query
+
     def check_supported(self) -> None:
         """Raise ``NotImplementedHere`` if a header or a sub-resource asks for something that is not carried out.
 
         A parameter without a value names a sub-resource of the object, such as ``?acl``.
         """
+        carried_out = _HEADERS | _COPY_HEADERS if self.is_copy else _HEADERS
         for name in self.headers:
-            if name.startswith(("x-goog-", "x-amz-")) and name not in _HEADERS and not name.startswith(METADATA):
+            if name.startswith(("x-goog-", "x-amz-")) and name not in carried_out and not name.startswith(METADATA):
                 belongs = UNSUPPORTED_HEADERS.get(name, f"the header {name} of the XML API")
                 raise NotImplementedHere(f"The local cloud does not have {belongs}, which {name} asks for.")
         for name, value in self.query.items():

@@ -18,6 +18,8 @@ from localcloud.base.credentials import Credentials
 from tests.localcloud.storage.world import BUCKET, PROJECT, StorageWorld, listed
 from tests.waiting import LAST_LIMIT
 
+COPY_OF_A = {"x-goog-copy-source": f"/{BUCKET}/a"}
+
 
 @pytest.fixture
 def world(xml_world: StorageWorld) -> StorageWorld:
@@ -190,7 +192,15 @@ def test_errors_have_the_codes_of_the_xml_api(world: StorageWorld) -> None:
         ("GET", f"/{BUCKET}/a", {"range": "bytes=100-"}, 416, "InvalidRange"),
         ("PUT", f"/{BUCKET}/a", {"content-md5": wrong_md5}, 400, "BadDigest"),
         ("PUT", f"/{BUCKET}/a", {"x-goog-acl": "mine"}, 400, "InvalidArgument"),
-        ("PUT", f"/{BUCKET}/a", {"x-goog-copy-source": "/b/a"}, 501, "NotImplemented"),
+        ("PUT", f"/{BUCKET}/a", {"x-goog-copy-source": f"/{BUCKET}/absent"}, 404, "NoSuchKey"),
+        ("PUT", f"/{BUCKET}/a", {"x-goog-copy-source": f"/{BUCKET}/a"}, 400, "InvalidArgument"),
+        ("PUT", f"/{BUCKET}/b", {"x-goog-copy-source": BUCKET}, 400, "InvalidArgument"),
+        ("PUT", f"/{BUCKET}/b", {**COPY_OF_A, "x-goog-metadata-directive": "MERGE"}, 400, "InvalidArgument"),
+        ("PUT", f"/{BUCKET}/b", {**COPY_OF_A, "x-goog-copy-source-if-match": '"other"'}, 412, "PreconditionFailed"),
+        ("PUT", f"/{BUCKET}/b", {**COPY_OF_A, "x-goog-copy-source-generation": "1"}, 404, "NoSuchKey"),
+        ("PUT", f"/{BUCKET}/b", {**COPY_OF_A, "x-goog-copy-source-if-modified-since": "x"}, 501, "NotImplemented"),
+        ("PUT", f"/{BUCKET}/b?partNumber=1&uploadId=x", COPY_OF_A, 501, "NotImplemented"),
+        ("PUT", f"/{BUCKET}/b", {"x-goog-metadata-directive": "COPY"}, 501, "NotImplemented"),
         ("PUT", f"/{BUCKET}/a", {"x-amz-copy-source": "/b/a"}, 501, "NotImplemented"),
         ("PUT", f"/{BUCKET}/a", {"x-amz-meta-team": "films"}, 501, "NotImplemented"),
         ("PUT", f"/{BUCKET}/a", {"x-goog-object-lock-mode": "GOVERNANCE"}, 501, "NotImplemented"),
@@ -229,6 +239,27 @@ def test_errors_have_the_codes_of_the_xml_api(world: StorageWorld) -> None:
     assert world.call("HEAD", f"/{BUCKET}/absent").status_code == 404
     assert [world.call("HEAD", f"/{name}").status_code for name in (BUCKET, f"{BUCKET}/", "absent")] == [200, 200, 404]
     assert world.store.read(BUCKET, "a") == b"content"
+
+
+@pytest.mark.parametrize(
+    ("directive", "kept"),
+    [
+        ({}, ("text/csv", {"team": "films"})),
+        ({"x-goog-metadata-directive": "REPLACE"}, ("application/octet-stream", {})),
+        ({"x-goog-metadata-directive": "REPLACE", "x-goog-meta-a": "b"}, ("application/octet-stream", {"a": "b"})),
+    ],
+)
+def test_a_copy_has_the_metadata_of_its_source_or_those_of_the_request(
+    world: StorageWorld, directive: dict[str, str], kept: tuple[str, dict[str, str]]
+) -> None:
+    put(f"{world.url}/{BUCKET}/a", data=b"content", headers={"content-type": "text/csv", "x-goog-meta-team": "films"})
+    headers = {**COPY_OF_A, **directive, "x-goog-storage-class": "NEARLINE", "x-goog-if-generation-match": "0"}
+    answer = put(f"{world.url}/{BUCKET}/b", headers=headers)
+    copied = world.store.get(BUCKET, "b")
+    assert listed(answer.text)["ETag"] == [f'"{copied.etag}"']
+    assert (copied.content_type, copied.metadata, copied.storage_class) == (*kept, "NEARLINE")
+    assert world.store.read(BUCKET, "b") == b"content"
+    assert put(f"{world.url}/{BUCKET}/b", headers=headers).status_code == 412
 
 
 def test_an_entity_tag_is_in_quotes_and_a_condition_of_reads(world: StorageWorld) -> None:

@@ -48,6 +48,7 @@ from localcloud.bigquery.sql.reading.statement import (
     read_statement,
 )
 from localcloud.bigquery.sql.tables.information_schema import with_datasets
+from localcloud.bigquery.sql.tables.session_tables import with_session_tables
 from localcloud.bigquery.sql.translation import Translator
 from localcloud.bigquery.sql.values.fields import with_fields
 from localcloud.bigquery.sql.values.parameters import rest_parameters
@@ -58,11 +59,6 @@ from localcloud.bigquery.tables.sessions import dataset_of_session
 from localcloud.bigquery.tables.transactions import Transactions
 from localcloud.bigquery.tables.writing.destinations import Destinations
 
-# The dataset name of a session's temporary tables, which are in a hidden dataset, as in BigQuery.
-_SESSION_TABLE = re.compile(r"(?<![\w`.])`?_SESSION`?\s*\.\s*", re.IGNORECASE)
-_TEMPORARY_OF_SESSION = re.compile(
-    r"\b(CREATE\s+(?:OR\s+REPLACE\s+)?)TEMP(?:ORARY)?\s+(?=TABLE\s+`?_SESSION\b)", re.IGNORECASE
-)
 _SNAPSHOT = re.compile(r"\bSNAPSHOT\s+(?=TABLE\b)", re.IGNORECASE)
 
 
@@ -225,9 +221,8 @@ class Statements(Session):
 
     def qualify(self, sql: str) -> str:
         """Return ``sql`` in a form that sqlglot can parse, with the default dataset added to tables and models without one."""
-        if self._session_id is not None:
-            dataset = f"`{self.project}`.`{dataset_of_session(self._session_id)}`."
-            sql = _SESSION_TABLE.sub(dataset, _TEMPORARY_OF_SESSION.sub(r"\1", sql))
+        session = None if self._session_id is None else f"`{self.project}`.`{dataset_of_session(self._session_id)}`"
+        sql = with_session_tables(sql, session)
         statement = read_statement(sql, project=self.project)
         sql, names = statement.sql, statement.unqualified
         if self._default is None:

@@ -165,6 +165,11 @@ def test_a_procedure_handles_its_errors(world: BigQueryWorld, dataset: str) -> N
     assert world.rows(f"DECLARE r STRING; CALL {dataset}.check(r); SELECT r") == [("not b",)]
 
 
+def test_session_is_the_dataset_of_temporary_tables(world: BigQueryWorld) -> None:
+    script = "CREATE TEMP TABLE _SESSION.x (a INT64); INSERT INTO x VALUES (2); SELECT *, '_SESSION.x' AS b FROM `_SESSION`.x"
+    assert world.rows(script) == [(2, "_SESSION.x")]
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [
@@ -181,6 +186,7 @@ def test_a_procedure_handles_its_errors(world: BigQueryWorld, dataset: str) -> N
             "CREATE FUNCTION f() AS (1)",
             'Routine name "f" missing dataset while no default dataset is set in the request.',
         ),
+        ("DECLARE v ARRAY<INT64>; SET v[0] = 1", r'Expected "=" but got "\["; SET assigns a variable as a whole'),
         ("DECLARE v STRUCT<a INT64>; SET v.a = 1", 'Expected "=" but got "."; SET assigns a variable as a whole'),
         ("CREATE TEMP FUNCTION f() AS (1)", "CREATE TEMPORARY FUNCTION statements must be followed by an actual query"),
         ("IF TRUE SELECT 1; END IF", "Syntax error: Expected keyword THEN but got end of script"),

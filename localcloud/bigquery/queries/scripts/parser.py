@@ -159,8 +159,8 @@ class ScriptParser(Parser):
         return super()._parse_declare()
 
     def _parse_set(self) -> SetStmt:
-        if self._cursor.peek(2).value == ".":
-            raise InvalidQueryError('Syntax error: Expected "=" but got "."; SET assigns a variable as a whole')
+        if (found := self._cursor.peek(2).value) in (".", "["):
+            raise InvalidQueryError(f'Syntax error: Expected "=" but got "{found}"; SET assigns a variable as a whole')
         return super()._parse_set()
 
     def _parse_set_system(self) -> SetSystemStmt:

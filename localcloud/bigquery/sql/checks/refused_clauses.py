@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.checks.refusals import not_supported
 from localcloud.bigquery.sql.reading.tokens import position, readable_tokens
 
 _NO_GRAPHS = "it has no graph queries"
@@ -42,8 +42,4 @@ def reject_refused_clauses(sql: str) -> None:
         for found in pattern.finditer(sql):
             place = found.end() - len(found.group().lstrip("(;) \n\t"))
             if not any(start <= place < end for start, end in texts):
-                raise QueryError(
-                    f"{what} is not supported by the local BigQuery at {position(sql, place)}: {why}",
-                    reason="notImplemented",
-                    location="query",
-                )
+                raise not_supported(what, why, place=position(sql, place))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.checks.refusals import not_supported
 
 _CHECKS_NONE = "it checks no permissions"
 _NEEDS_NONE = "queries need no index"
@@ -60,9 +61,7 @@ def reject_refused_statements(sql: str) -> None:
         return
     for pattern, what, why in _ANY:
         if pattern.match(sql):
-            raise QueryError(
-                f"{what} is not supported by the local BigQuery: {why}", reason="notImplemented", location="query"
-            )
+            raise not_supported(what, why)
     defined = _DEFINED.match(sql)
     if defined is not None and defined["what"].upper() not in _KNOWN[defined["verb"].upper()].split():
         raise QueryError(

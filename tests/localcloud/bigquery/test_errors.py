@@ -79,7 +79,7 @@ MESSAGES = {
     "SELECT n FROM d.t GROUP BY s": "SELECT list expression references column n which is neither grouped nor aggregated",
     "SELECT n FROM d.t WHERE SUM(n) > 1": "Aggregate functions are not allowed in WHERE clause",
     "SELECT * FROM UNNEST(5)": "Values referenced in UNNEST must be arrays",
-    "SELECT s.x FROM d.t": "Cannot access field x on s",
+    "SELECT s.x FROM d.t": "Cannot access field x on a value that is not a STRUCT",
     "CREATE VIEW d.v AS SELECT 1": "CREATE VIEW columns must be named, but column 1 has no name",
     "CREATE TABLE d.u AS SELECT n, COUNT(*) FROM d.t GROUP BY n": (
         "CREATE TABLE columns must be named, but column 2 has no name"

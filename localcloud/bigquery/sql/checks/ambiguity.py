@@ -63,9 +63,11 @@ def reject_hidden_columns(sql: str, tree: exp.Expr, table_columns: TableColumns)
         if column.table or name not in tables or not isinstance(query, exp.Select) or _aliases_of(column):
             continue
         source = next((each for each in visible_sources(column) if name_of(each) == name), None)
-        if isinstance(source, (exp.Table, exp.Subquery)) and name in map(
-            str.lower, source_columns(source, _names(table_columns))
-        ):
+        if not isinstance(source, (exp.Table, exp.Subquery)):
+            continue
+        columns = [each.lower() for each in source_columns(source, _names(table_columns))]
+        # One column of the name in a subquery is that of a table of values, which is its row.
+        if name in columns and (len(columns) > 1 or bool(isinstance(source, exp.Table) and source.db)):
             raise QueryError(
                 f"The name {column.name} is that of a row of a table{_place(sql, column)}, which the local BigQuery does not "
                 f"select where the table has a column of this name; the column is {column.name}.{column.name}",

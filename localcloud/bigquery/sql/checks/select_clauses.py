@@ -37,6 +37,8 @@ def _select_problem(select: exp.Select) -> str | None:
     grouped = select.args.get("group") is not None or any(_aggregates(each, select) for each in select.expressions)
     if having is not None and not grouped and _aggregates(having, select):
         return "The HAVING clause only allows aggregation if GROUP BY or SELECT list aggregation is present"
+    if order is not None and not grouped and _aggregates(order, select):
+        return "The ORDER BY clause only allows aggregation if GROUP BY or SELECT list aggregation is present"
     return None
 
 

@@ -83,6 +83,8 @@ def _signature(match: re.Match[str]) -> str:
     given_types = match["types"]
     if counted := _COUNTED.fullmatch(what):
         what, given_types = f"{counted['family']}.{counted['name']}", given_types.partition(", ")[2]
+    if what == "ARRAY_EXTRACT":
+        return f"Array position in [] must be coercible to INT64 type, but has type {_types(given_types).rpartition(', ')[2]}"
     kind = "function" if what[:1].isalpha() and what not in _OPERATORS else "operator"
     if what in _SIGNATURES and match["types"]:
         given = _types(match["types"])
@@ -172,6 +174,16 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
             r"SELECT list expression references column \g<name> which is neither grouped nor aggregated",
         ),
         (
+            r"column (?P<name>\S+) must appear in the GROUP BY clause or be used in an aggregate function",
+            r"HAVING clause expression references column \g<name> which is neither grouped nor aggregated",
+        ),
+        (r"aggregate function calls cannot be nested", "Aggregations of aggregations are not allowed"),
+        (r"at least one window function must appear", "The QUALIFY clause requires analytic function to be present"),
+        (
+            r"Unimplemented type for cast \((?P<given>[^\n]+) -> (?P<target>[^\n]+)\)",
+            lambda match: f"Invalid cast from {_types(match['given'])} to {_types(match['target'])}",
+        ),
+        (
             r"(?P<clause>\w+) clause cannot contain aggregates",
             r"Aggregate functions are not allowed in \g<clause> clause",
         ),
@@ -241,8 +253,8 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
         (r"Set operations can only apply", "Queries in a set operation have mismatched column count"),
         (r"More than one row returned by a subquery", "Scalar subquery produced more than one element"),
         (
-            r"Cannot extract field '(?P<name>[^']+)' from expression \"(?P<of>.*?)\"",
-            r"Cannot access field \g<name> on \g<of>",
+            r"Cannot extract field '(?P<name>[^']+)' from expression",
+            r"Cannot access field \g<name> on a value that is not a STRUCT",
         ),
         (r"could not convert blob to UTF8", "Invalid cast of bytes to UTF8 string"),
         (r"as base64", "Failed to decode invalid base64 string"),

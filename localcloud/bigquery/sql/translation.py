@@ -35,7 +35,7 @@ from localcloud.bigquery.sql.functions.times.format_reading import read_by_forma
 from localcloud.bigquery.sql.functions.times.intervals import rewrite_intervals
 from localcloud.bigquery.sql.reading.draft import Draft
 from localcloud.bigquery.sql.reading.literals import plain_literals
-from localcloud.bigquery.sql.reading.names import quote_names
+from localcloud.bigquery.sql.reading.names import join_networks, quote_names
 from localcloud.bigquery.sql.reading.quantified_patterns import readable_patterns
 from localcloud.bigquery.sql.reading.types import mark_types, whole_type_of
 from localcloud.bigquery.sql.structs.alternatives import unite_alternatives
@@ -124,7 +124,7 @@ class Translator(SQLTranslator):
 
 def _readable(bq_sql: str) -> str:
     """Return a statement in the form that sqlglot reads."""
-    return readable_patterns(read_by_formats(quote_routines(quote_names(plain_literals(bq_sql)))))
+    return readable_patterns(read_by_formats(quote_routines(quote_names(join_networks(plain_literals(bq_sql))))))
 
 
 def _with_whole_decimals(duckdb_sql: str, bq_sql: str) -> str:
@@ -177,7 +177,7 @@ def _checked_division(numerator: exp.Expr, divisor: exp.Expr) -> exp.Expr:
         left = exp.cast(numerator.copy(), "FLOAT64", dialect="bigquery")
         text = exp.Anonymous(this="_operands", expressions=[left])
         message = exp.func("CONCAT", exp.Literal.string("division by zero: "), text)
-    error = exp.Anonymous(this="error", expressions=[message])
+    error = exp.Anonymous(this="bqemu_fail", expressions=[message])
     is_zero = exp.EQ(this=divisor.copy(), expression=exp.Literal.number(0))
     division = exp.Div(this=numerator.copy(), expression=divisor.copy())
     return exp.Case(ifs=[exp.If(this=is_zero, true=error)], default=division)

@@ -34,6 +34,7 @@ from localcloud.bigquery.sql.clauses.joined_columns import put_joined_columns_fi
 from localcloud.bigquery.sql.clauses.named_windows import write_out_windows
 from localcloud.bigquery.sql.clauses.repeated_columns import leave_out_repeated
 from localcloud.bigquery.sql.clauses.set_operations import match_columns_by_position
+from localcloud.bigquery.sql.errors import function_errors
 from localcloud.bigquery.sql.functions import adjustments, casts, encoders, networks, rewriting, type_names
 from localcloud.bigquery.sql.functions.formats import cast_clause, printing
 from localcloud.bigquery.sql.functions.json import changes as json_changes
@@ -321,6 +322,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     # A checkpoint on a full disk ends the use of the database, so ``Engine.checkpoint`` looks for room first.
     engine.execute("SET GLOBAL checkpoint_threshold = '1TB'")
     for functions in (
+        function_errors,
         intervals,
         byte_strings,
         byte_patterns,

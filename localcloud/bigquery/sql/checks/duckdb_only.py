@@ -23,7 +23,7 @@ from localcloud.bigquery.sql.reading.tokens import Token, position, readable_tok
 
 # The functions and macros that the rewriting of a statement brings in before its translation.
 _GENERATED = re.compile(
-    r"(?:ml|bqemu)_\w+|_element\w*|_by_position|_without_nulls|_written_\w+|\w+__\w+__\w+", re.IGNORECASE
+    r"(?:ml|bqemu)_\w+|_element\w*|_by_position|_without_nulls|_written_\w+|_net_\w+|\w+__\w+__\w+", re.IGNORECASE
 )
 _STREAM = re.compile(r"ml_stream_[0-9a-f]{32}", re.IGNORECASE)
 # Their functions are known to BigQuery ML alone, which rejects the other ones.

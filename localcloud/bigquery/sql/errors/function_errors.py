@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable
 
+import duckdb
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
@@ -33,6 +34,18 @@ def function_error(text: str) -> QueryError | None:
         return None
     error = json.loads(match[1])
     return QueryError(error["message"], reason=error["reason"], location="query")
+
+
+def register(connection: duckdb.DuckDBPyConnection) -> None:
+    """Register ``bqemu_fail``, which the macros call to fail.
+
+    DuckDB's own ``error`` has side effects, so DuckDB's TRY, which carries out the prefix SAFE, refuses it.
+    """
+    connection.create_function("bqemu_fail", _fail, ["VARCHAR"], '"NULL"')
+
+
+def _fail(message: str) -> None:
+    raise FunctionError(QueryError(message))
 
 
 def raising(function: Callable[..., pa.Array], parameters: int) -> Callable[..., pa.Array]:

@@ -267,6 +267,11 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
             _wrong_arguments,
         ),
         (
+            r"TRY can not be used|not allowed inside the TRY expression",
+            "SAFE with a call of ERROR, an aggregate function or a subquery in the arguments is not supported by the local "
+            "BigQuery",
+        ),
+        (
             r'Catalog "SAFE" does not exist',
             "Functions of a dataset with the prefix SAFE are not supported by the local BigQuery",
         ),

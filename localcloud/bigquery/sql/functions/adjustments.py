@@ -1,4 +1,4 @@
-"""Rewrites GoogleSQL that DuckDB does not have or takes for something else: PIVOT, QUALIFY, MOD, DIV, arrays of floats."""
+"""Rewrites GoogleSQL that DuckDB does not have or takes for something else: PIVOT, QUALIFY, MOD, DIV."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from localcloud.bigquery.sql.functions.nodes import is_number, is_text
 from localcloud.bigquery.sql.reading.draft import Draft
 
 _MAY_CONCERN = re.compile(
-    r"\b(?:(?:UN)?PIVOT|QUALIFY|MOD|DIV|GENERATE_ARRAY|IGNORE\s+NULLS|(?:UNION|EXCEPT|INTERSECT)\s+(?:ALL|DISTINCT)|STRUCT\s*\()|[<>]\s*=?\s*[-\d.]|\d\s*<|(?:SELECT|[,\[(])\s*\(",
+    r"\b(?:(?:UN)?PIVOT|QUALIFY|MOD|DIV|IGNORE\s+NULLS|(?:UNION|EXCEPT|INTERSECT)\s+(?:ALL|DISTINCT)|STRUCT\s*\()|[<>]\s*=?\s*[-\d.]|\d\s*<|(?:SELECT|[,\[(])\s*\(",
     re.IGNORECASE,
 )
 _ORDERS: tuple[type[exp.Expr], ...] = (exp.GT, exp.GTE, exp.LT, exp.LTE)
@@ -26,9 +26,6 @@ MACROS: tuple[str, ...] = (
         for name, sign in (("_exceeds", ">"), ("_reaches", ">="))
     ),
     "CREATE OR REPLACE MACRO _operands(a) AS format('{:g} / 0', a)",
-    "CREATE OR REPLACE MACRO _series(first, last, step) AS CASE WHEN step = 0 THEN "
-    "error('Sequence step cannot be 0.') ELSE list_transform("
-    "range(CAST(0 AS BIGINT), CAST(floor((last - first) / step) AS BIGINT) + 1), place -> first + step * place) END",
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
@@ -132,23 +129,6 @@ def _check_divisor(node: exp.Expr) -> bool:
 
 def _bare(node: exp.Expr) -> exp.Expr:
     return node.this if isinstance(node, exp.Paren) else node
-
-
-def _count_in_floats(node: exp.Expr) -> bool:
-    """Call a macro for numbers that are not integers, which DuckDB's function does not accept."""
-    start, end, step = (node.args.get(name) for name in ("start", "end", "step"))
-    if start is None or end is None or not any(_is_float(each) for each in (start, end, step) if each is not None):
-        return False
-    node.replace(_call("_series", start, end, step or exp.Literal.number(1)))
-    return True
-
-
-def _is_float(node: exp.Expr) -> bool:
-    return any(
-        (isinstance(each, exp.Literal) and not each.is_string and not each.name.isdigit())
-        or (isinstance(each, exp.Cast) and each.to.this in (exp.DType.DOUBLE, exp.DType.DECIMAL, exp.DType.BIGDECIMAL))
-        for each in node.walk()
-    )
 
 
 def _ignore_nulls(node: exp.Expr) -> bool:
@@ -313,6 +293,5 @@ _RULES: tuple[tuple[tuple[type[exp.Expr], ...], Callable[[exp.Expr], bool]], ...
     ((exp.Pivot,), _order_unpivoted),
     ((exp.Qualify,), _expand_aliases),
     ((exp.IgnoreNulls,), _ignore_nulls),
-    ((exp.GenerateSeries,), _count_in_floats),
     ((exp.Mod, exp.IntDiv), _check_divisor),
 )

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, is_text
+from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, is_number, is_text, number
+from localcloud.bigquery.sql.reading.types import type_of
 
+_DECIMALS = frozenset({exp.DType.DECIMAL, exp.DType.BIGDECIMAL})
 _OFFSET = "(CASE WHEN {0} < 0 THEN len(elements) + {0} ELSE {0} END)"
 # NULL is a value too, and a key of DuckDB's histogram cannot be NULL unless it is in a struct.
 _HISTOGRAM = "histogram({'value': x})"
@@ -32,7 +33,7 @@ MACROS: tuple[str, ...] = (
         f"CASE WHEN len(elements) = 0 THEN {otherwise} ELSE elements[{place}] END"
         for name, place in (("first", 1), ("last", -1))
         for prefix, otherwise in (
-            ("", f"error('ARRAY_{name.upper()} cannot get the {name} element of an empty array')"),
+            ("", f"bqemu_fail('ARRAY_{name.upper()} cannot get the {name} element of an empty array')"),
             ("_safe", "NULL"),
         )
     ),
@@ -43,7 +44,13 @@ MACROS: tuple[str, ...] = (
     "lambda before, each: before || separator || each) END",
     "CREATE OR REPLACE MACRO _array_to_string_with(elements, separator, missing) AS CASE WHEN missing IS NOT NULL "
     "THEN _array_to_string(list_transform(elements, lambda each: coalesce(each, missing)), separator) END",
+    "CREATE OR REPLACE MACRO _series(first, last, step) AS CASE WHEN step = 0 THEN "
+    "bqemu_fail('Sequence step cannot be 0.') ELSE list_transform("
+    "range(CAST(0 AS BIGINT), CAST(floor((last - first) / step) AS BIGINT) + 1), place -> first + step * place) END",
+    "CREATE OR REPLACE MACRO _stepped(elements, step) AS "
+    "CASE WHEN step = 0 THEN bqemu_fail('Sequence step cannot be 0.') ELSE elements END",
     "CREATE OR REPLACE MACRO _corr(x, y) AS CASE WHEN regr_count(x, y) > 1 THEN corr(x, y) END",
+    "CREATE OR REPLACE MACRO _corr_of_pairs(result, pairs) AS CASE WHEN pairs > 1 THEN result END",
     "CREATE OR REPLACE MACRO _array_includes(elements, x) AS CASE WHEN elements IS NOT NULL AND x IS NOT NULL "
     "THEN list_contains(elements, x) END",
     "CREATE OR REPLACE MACRO _array_includes_any(elements, found) AS list_has_any(elements, found)",
@@ -75,12 +82,14 @@ WORDS = (
 """Regular expressions of the names of the functions that ``RULES`` and ``BY_NAME`` may replace."""
 
 
-def _check_step(node: exp.Expr) -> exp.Expr | None:
-    """Refuse a step of nothing between the elements of an array of times; keep the node otherwise."""
+def _times(node: exp.Expr) -> exp.Expr | None:
+    """Call a macro for a step between times that may be 0; DuckDB returns no elements."""
     step = node.args.get("step")
-    if isinstance(step, exp.Interval) and step.this is not None and step.this.name == "0":
-        raise QueryError("Sequence step cannot be 0.")
-    return None
+    if not isinstance(step, exp.Interval) or step.this is None:
+        return None
+    if not isinstance(step.this, exp.Literal):
+        return call("_stepped", node, step.this)
+    return call("_stepped", node, number(0)) if step.this.name == "0" else None
 
 
 def joined(node: exp.Expr) -> exp.Expr | None:
@@ -99,15 +108,32 @@ def _concatenated(node: exp.Expr) -> exp.Expr | None:
     return result if node.expressions else None
 
 
-def _check_numbers(node: exp.Expr) -> exp.Expr | None:
-    if integer(node.args.get("step")) == 0:
-        raise QueryError("Sequence step cannot be 0.")
-    return None
+def _numbers(node: exp.Expr) -> exp.Expr | None:
+    """Call macros for numbers that are not integers, which DuckDB's function does not accept, and for steps that may be 0."""
+    given = [node.args["start"], node.args["end"], node.args.get("step") or number(1)]
+    kinds = {type_of(each) for each in given if not is_number(each)}
+    has_fraction = any(is_number(each) and integer(each) is None for each in given)
+    if exp.DType.DOUBLE in kinds or (has_fraction and not kinds & _DECIMALS):
+        return call("_series", *(exp.cast(each.copy(), "FLOAT64", dialect="bigquery") for each in given))
+    if kinds & _DECIMALS:
+        kind = "BIGNUMERIC" if exp.DType.BIGDECIMAL in kinds else "NUMERIC"
+        return call("_series", *(exp.cast(each.copy(), kind, dialect="bigquery") for each in given))
+    return None if integer(given[-1]) else call("_stepped", node, given[-1])
 
 
 def _corr(node: exp.Expr) -> exp.Expr | None:
     """Return NULL for one pair, where DuckDB returns NaN."""
     return None if isinstance(node.parent, exp.Window) else call("_corr", node.this, node.expression)
+
+
+def _corr_in_window(node: exp.Expr) -> exp.Expr | None:
+    """Return NULL for one pair of a window, where DuckDB returns NaN."""
+    correlation = node.this
+    if not isinstance(correlation, exp.Corr):
+        return None
+    pairs = node.copy()
+    pairs.set("this", call("regr_count", correlation.this, correlation.expression))
+    return call("_corr_of_pairs", node, pairs)
 
 
 def _count_if(node: exp.Expr) -> exp.Expr | None:
@@ -119,23 +145,23 @@ def _count_if(node: exp.Expr) -> exp.Expr | None:
 
 def _in_utc(node: exp.Expr) -> exp.Expr | None:
     """Convert the ends to TIMESTAMP, since DuckDB takes a literal for a DATETIME."""
-    _check_step(node)
     for name in ("start", "end"):
         node.set(name, exp.cast(node.args[name].copy(), "TIMESTAMP", dialect="bigquery"))
-    return node
+    return _times(node) or node
 
 
 RULES: dict[type[exp.Expr], Rule] = {
     exp.ArrayConcat: _concatenated,
     exp.Corr: _corr,
+    exp.Window: _corr_in_window,
     exp.CountIf: _count_if,
-    exp.GenerateSeries: _check_numbers,
+    exp.GenerateSeries: _numbers,
     exp.ArrayFirst: lambda node: call("_array_first", node.this),
     exp.ArrayLast: lambda node: call("_array_last", node.this),
     exp.ArraySlice: lambda node: call("_array_slice", node.this, node.args["start"], node.args["end"]),
     exp.ApproxTopK: lambda node: call("_approx_top_count", node.this, node.expression),
     exp.ApproxTopSum: lambda node: call("_approx_top_sum", node.this, node.expression, node.args["count"]),
-    exp.GenerateDateArray: _check_step,
+    exp.GenerateDateArray: _times,
     exp.GenerateTimestampArray: _in_utc,
 }
 """What replaces the nodes of each type."""

@@ -83,7 +83,7 @@ _RANGE_TEXT = f"replace(regexp_replace({_BOUNDS}, '([.][0-9])([+,)])', '\\100\\2
 MACROS: tuple[str, ...] = (
     *(
         f"CREATE OR REPLACE MACRO _as_{name}(x) AS {body}"
-        for name, body in _macros("CAST", f"error('Bad {{}} value: ' || {_TEXT})").items()
+        for name, body in _macros("CAST", f"bqemu_fail('Bad {{}} value: ' || {_TEXT})").items()
     ),
     *(f"CREATE OR REPLACE MACRO _safe_{name}(x) AS {body}" for name, body in _macros("TRY_CAST", "NULL").items()),
     # DuckDB reads escapes in a text.

@@ -10,7 +10,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-
 
 from __future__ import annotations
 
-_TEXT_ONLY = """CASE WHEN typeof(x) IN ('VARCHAR', '"NULL"') THEN x ELSE error(name || ' takes a STRING, not ' ||
+_TEXT_ONLY = """CASE WHEN typeof(x) IN ('VARCHAR', '"NULL"') THEN x ELSE bqemu_fail(name || ' takes a STRING, not ' ||
     CASE WHEN typeof(x) IN ('BIGINT', 'INTEGER') THEN 'INT64' WHEN typeof(x) = 'DOUBLE' THEN 'FLOAT64'
     ELSE typeof(x) END) END"""
 # Counts are a map from categories to the numbers of their rows.

@@ -21,9 +21,9 @@ _FROM, _TO = "radians(ST_Y(a))", "radians(ST_Y(b))"
 _AZIMUTH = f"atan2(sin({_EAST}) * cos({_TO}), cos({_FROM}) * sin({_TO}) - sin({_FROM}) * cos({_TO}) * cos({_EAST}))"
 MACROS: tuple[str, ...] = (
     f"CREATE OR REPLACE MACRO _st_distance(a, b) AS CASE WHEN NOT ({_IS_POINT.format('a')} AND {_IS_POINT.format('b')}) "
-    f"THEN error('Distances of geographies other than points are not supported') ELSE {_DISTANCE} END",
+    f"THEN bqemu_fail('Distances of geographies other than points are not supported') ELSE {_DISTANCE} END",
     "CREATE OR REPLACE MACRO _st_dwithin(a, b, distance) AS _st_distance(a, b) <= distance",
-    f"CREATE OR REPLACE MACRO _st_geogpoint(x, y) AS CASE WHEN y NOT BETWEEN -90 AND 90 THEN error('{_LATITUDE}' || y) "
+    f"CREATE OR REPLACE MACRO _st_geogpoint(x, y) AS CASE WHEN y NOT BETWEEN -90 AND 90 THEN bqemu_fail('{_LATITUDE}' || y) "
     "ELSE ST_Point(CASE WHEN x BETWEEN -180 AND 180 THEN x ELSE x - 360 * round(x / 360) END, y) END",
     "CREATE OR REPLACE MACRO _st_astext(x) AS regexp_replace(ST_AsText(x), '([A-Z]) [(]', '\\1(', 'g')",
     f"CREATE OR REPLACE MACRO _st_azimuth(a, b) AS CASE WHEN NOT ST_Equals(a, b) "

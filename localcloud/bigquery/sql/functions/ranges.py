@@ -14,7 +14,7 @@ from localcloud.bigquery.sql.reading.types import type_of
 _OVERLAP = 'coalesce(a."start" < b."end", TRUE) AND coalesce(b."start" < a."end", TRUE)'
 MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO _range_start(a, b) AS CASE WHEN a >= b "
-    "THEN error('Range start element must be smaller than range end element') ELSE a END",
+    "THEN bqemu_fail('Range start element must be smaller than range end element') ELSE a END",
     'CREATE OR REPLACE MACRO _range_has(r, x) AS CASE WHEN r IS NOT NULL AND x IS NOT NULL THEN coalesce(r."start" <= x, TRUE) '
     'AND coalesce(x < r."end", TRUE) END',
     "CREATE OR REPLACE MACRO _range_covers(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN "
@@ -23,11 +23,11 @@ MACROS: tuple[str, ...] = (
     # The points are a literal in most queries, which DuckDB sorts once.
     "CREATE OR REPLACE MACRO _range_bucket(x, points) AS CASE WHEN x IS NULL OR points IS NULL OR _is_nan(x) THEN NULL "
     "WHEN list_count(points) < len(points) OR list_sort(points) <> points "
-    "THEN error('Elements in input array to RANGE_BUCKET must be in ascending order') "
+    "THEN bqemu_fail('Elements in input array to RANGE_BUCKET must be in ascending order') "
     "ELSE len(list_filter(points, lambda point: point <= x)) END",
     f"CREATE OR REPLACE MACRO _ranges_overlap(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN {_OVERLAP} END",
     "CREATE OR REPLACE MACRO _ranges_intersect(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL "
-    f"WHEN NOT ({_OVERLAP}) THEN error('Provided RANGE inputs do not overlap') "
+    f"WHEN NOT ({_OVERLAP}) THEN bqemu_fail('Provided RANGE inputs do not overlap') "
     'ELSE {\'start\': greatest(a."start", b."start"), \'end\': least(a."end", b."end")} END',
 )
 """The DuckDB macros that the rewritten SQL calls. They call those of ``nan``."""

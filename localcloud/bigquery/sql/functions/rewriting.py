@@ -70,7 +70,7 @@ _MAY_CONCERN = re.compile(
     r"|\bHAVING\s+M(?:AX|IN)\b|\||\bLIKE\b|[&~^]|<<|>>",
     re.IGNORECASE,
 )
-_NEEDS_TYPES = re.compile(r"\bRANGE_CONTAINS\b|\bFORMAT\s*\(|\bAS\s+TIME", re.IGNORECASE)
+_NEEDS_TYPES = re.compile(r"\bGENERATE_ARRAY\b|\bRANGE_CONTAINS\b|\bFORMAT\s*\(|\bAS\s+TIME", re.IGNORECASE)
 
 
 def call_macros(draft: Draft) -> None:
@@ -87,7 +87,6 @@ def call_macros(draft: Draft) -> None:
     if _NEEDS_TYPES.search(draft.text) is not None:
         draft.mark_types()
     byte_strings.mark_columns(tree, columns_of(draft.schema, _BYTES))
-    regular_expressions.reject_missing_groups(tree)
     changed = regular_expressions.replace_invalid(tree)
     for node in reversed(list(tree.walk())):
         replacement = _replacement(node)
@@ -113,10 +112,10 @@ def _replacement(node: exp.Expr) -> exp.Expr | None:
 
 
 def _safe(called: exp.Expr) -> exp.Expr | None:
-    """Return the call of the macro that returns NULL instead of an error, or of the same one if there is none."""
+    """Return the call of the macro that returns NULL instead of an error, or None if DuckDB's TRY does so."""
     if isinstance(called, exp.Cast):
         return exp.TryCast(this=called.this.copy(), to=called.to.copy())
     if not isinstance(called, exp.Anonymous) or not called.name.startswith(("_", "bqemu_")):
         return None
     name = f"_safe{called.name}"
-    return call(name if name in _SAFE else called.name, *called.expressions)
+    return call(name, *called.expressions) if name in _SAFE else None

@@ -63,6 +63,8 @@ _BEFORE_AN_OPERAND = frozenset(
 )
 _BEFORE_A_SOURCE = frozenset({"FROM", "INTO", "JOIN", "TABLE", "UPDATE"})
 
+_SAFE_NETWORK = re.compile(r"\bSAFE\s*\.\s*NET\s*\.", re.IGNORECASE)
+
 
 def quote_names(sql: str) -> str:
     """Return ``sql`` with backticks around names that need none in GoogleSQL, but do in sqlglot or DuckDB.
@@ -209,6 +211,21 @@ def quote_keywords(sql: str) -> str:
             named = before is TokenType.ALIAS and not RESERVED.fullmatch(token.text)
         if word and named:
             sql = f"{sql[: token.start]}`{sql[token.start : token.end + 1]}`{sql[token.end + 1 :]}"
+    return sql
+
+
+def join_networks(sql: str) -> str:
+    """Return ``sql`` with the macros of ``SAFE.NET.IP_TRUNC(`` and its like, of which sqlglot does not read the three parts."""
+    if _SAFE_NETWORK.search(sql) is None:
+        return sql
+    found = readable_tokens(sql)
+    for index in range(len(found) - 6, -1, -1):
+        safe, net, name = found[index : index + 5 : 2]
+        if not (safe.is_word("SAFE") and net.is_word("NET") and found[index + 5].is_symbol("(")):
+            continue
+        # Only the functions of addresses fail.
+        called = f"SAFE._net_{name.text.lower()}" if name.text.upper().startswith("IP") else f"NET.{name.text}"
+        sql = f"{sql[: safe.start]}{called}{sql[name.end :]}"
     return sql
 
 

@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.sql.reading.called import calls
 from localcloud.bigquery.sql.reading.identifiers import check_table_id
-from localcloud.bigquery.sql.reading.names import bracket_json, quote_keywords, quote_names, unnest_paths
+from localcloud.bigquery.sql.reading.names import bracket_json, join_networks, quote_keywords, quote_names, unnest_paths
 from localcloud.bigquery.sql.reading.sources import correlated_paths
 from localcloud.bigquery.sql.reading.statement_types import (
     DDL_OPERATIONS,
@@ -201,7 +201,7 @@ def read_statement(sql: str, *, project: str) -> Statement:
     The function does not raise: a statement that can't be parsed has no tree. The result is cached, so copy its tree
     before you change it.
     """
-    sql = bracket_json(unnest_paths(quote_names(_parseable(sql))))
+    sql = bracket_json(unnest_paths(quote_names(join_networks(_parseable(sql)))))
     kind = type_by_words(sql)
     tree = parsed(sql)
     if tree is None:

@@ -22,7 +22,7 @@ _PLAIN = "_element"
 _CALLED = frozenset({"ARRAY", "CAST", "EXTRACT", "GROUPING", "IF", "LEFT", "RIGHT", "STRUCT"})
 _LITERAL_TYPES = frozenset({"BIGNUMERIC", "DATE", "DATETIME", "JSON", "NUMERIC", "RANGE", "TIME", "TIMESTAMP"})
 
-_ERROR = """error('Array index ' || place || ' is out of bounds (' ||
+_ERROR = """bqemu_fail('Array index ' || place || ' is out of bounds (' ||
     CASE WHEN place < {first} THEN 'underflow' ELSE 'overflow' END || ')')"""
 _CHECKED = """CASE WHEN place < {first} OR place >= len(elements) + {first} THEN {error}
     ELSE elements[place + 1 - {first}] END"""

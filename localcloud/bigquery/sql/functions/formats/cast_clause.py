@@ -25,7 +25,7 @@ MACROS: tuple[str, ...] = (
     "THEN DATE '1970-01-01' + TRY_CAST(CAST(x AS VARCHAR) AS TIME) ELSE CAST(CAST(x AS VARCHAR) AS TIMESTAMP) END",
     # DATE has no elements of times of the day, and TIME has no others.
     "CREATE OR REPLACE MACRO _time_format(x, pattern, refused, element) AS CASE WHEN typeof(x) IN (refused, 'VARCHAR') "
-    "THEN error(replace(typeof(x), 'VARCHAR', 'STRING') || ' does not support ' || element) "
+    "THEN bqemu_fail(replace(typeof(x), 'VARCHAR', 'STRING') || ' does not support ' || element) "
     "ELSE strftime(_moment(x), pattern) END",
     f"CREATE OR REPLACE MACRO _zone_hours(x, zone) AS CASE WHEN {_OFFSET} < 0 THEN '-' ELSE '+' END || "
     f"lpad(CAST(abs({_OFFSET}) // 60 AS VARCHAR), 2, '0')",

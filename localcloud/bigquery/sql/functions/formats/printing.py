@@ -48,18 +48,18 @@ MACROS: tuple[str, ...] = (
     "CASE WHEN x < 0 THEN '-' || printf(pattern, -CAST(x AS HUGEINT)) ELSE printf(pattern, CAST(x AS HUGEINT)) END",
     "CREATE OR REPLACE MACRO _formatted_integer(x, flags, size, digits, kind) AS CASE "
     "WHEN typeof(x) IN ('DOUBLE', 'FLOAT', 'VARCHAR', 'BOOLEAN') OR starts_with(typeof(x), 'DECIMAL') "
-    "THEN error('Invalid type for an argument of FORMAT; Expected integer') "
+    "THEN bqemu_fail('Invalid type for an argument of FORMAT; Expected integer') "
     f"ELSE {_INTEGER}(CAST(x AS BIGINT), flags, size, digits, kind) END",
     "CREATE OR REPLACE MACRO _formatted_float(x, flags, size, digits, kind) AS "
     f"{_FLOAT}(CAST(x AS DOUBLE), flags, size, digits, kind)",
     # DuckDB writes -nan, and takes texts.
     "CREATE OR REPLACE MACRO _float_argument(x) AS CASE WHEN typeof(x) IN ('VARCHAR', 'BOOLEAN') "
-    "THEN error('Invalid type for an argument of FORMAT; Expected DOUBLE; Got ' || "
+    "THEN bqemu_fail('Invalid type for an argument of FORMAT; Expected DOUBLE; Got ' || "
     "CASE typeof(x) WHEN 'VARCHAR' THEN 'STRING' ELSE 'BOOL' END) "
     "WHEN typeof(x) = 'DOUBLE' AND isnan(TRY_CAST(x AS DOUBLE)) THEN CAST('nan' AS DOUBLE) ELSE CAST(x AS DOUBLE) END",
     "CREATE OR REPLACE MACRO _with_commas(x) AS format('{:,}', CAST(x AS BIGINT))",
     "CREATE OR REPLACE MACRO _text_argument(x) AS CASE WHEN typeof(x) <> 'VARCHAR' "
-    "THEN error('Invalid type for an argument of FORMAT; Expected STRING; Got ' || typeof(x)) ELSE CAST(x AS VARCHAR) END",
+    "THEN bqemu_fail('Invalid type for an argument of FORMAT; Expected STRING; Got ' || typeof(x)) ELSE CAST(x AS VARCHAR) END",
 )
 """The DuckDB macros that the rewritten SQL calls. They call those of ``casts``."""
 

@@ -49,11 +49,11 @@ _ELEMENTS = {"string": "_string", "int64": "_int64_of_json", "float64": "_float6
 MACROS: tuple[str, ...] = (
     *(
         f"CREATE OR REPLACE MACRO {name}(x) AS {body}"
-        for name, body in {**_converters("_", "error('{}')"), **_converters("_safe_", "NULL")}.items()
+        for name, body in {**_converters("_", "bqemu_fail('{}')"), **_converters("_safe_", "NULL")}.items()
     ),
     *(
         f"CREATE OR REPLACE MACRO _{name}_array(x) AS CASE WHEN x IS NULL THEN NULL WHEN {_KIND} <> 'ARRAY' "
-        "THEN error('The provided JSON input is not an array') "
+        "THEN bqemu_fail('The provided JSON input is not an array') "
         f"ELSE list_transform(CAST({_READ} AS JSON[]), lambda each: {converter}(each)) END"
         for name, converter in _ELEMENTS.items()
     ),

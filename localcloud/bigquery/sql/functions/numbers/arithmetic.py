@@ -177,8 +177,6 @@ def _aggregate(node: exp.Sum | exp.Avg) -> exp.Expr | None:
         return None
     kind = type_of(node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this)
     if isinstance(node, exp.Sum) and kind in _INTEGERS:
-        if isinstance((_window(node) or node).parent, exp.Div):
-            return None  # the quotient is a FLOAT64
         return call("_int64_sum", _window(node) or node)  # DuckDB's sum has 128 bits
     if type_of(node) != exp.DType.DOUBLE:
         return None

@@ -74,7 +74,7 @@ def _macros() -> Iterator[str]:
         )
         yield (
             f"CREATE OR REPLACE MACRO _whole_{kind}_quotient(a, b) AS "
-            f"CASE WHEN b = 0 THEN error('division by zero: DIV(' || a || ', ' || b || ')') ELSE bqemu_{kind}_quotient("
+            f"CASE WHEN b = 0 THEN bqemu_fail('division by zero: DIV(' || a || ', ' || b || ')') ELSE bqemu_{kind}_quotient("
             f"CAST(a - a % b AS DECIMAL(38, {scale})), CAST(b AS DECIMAL(38, {scale}))) END"
         )
 

@@ -18,11 +18,11 @@ _REPEATED = "len(list_distinct(list_transform({0}, lambda pair: pair.key))) < le
 MACROS: tuple[str, ...] = (
     # The distance of opposite vectors is 2 too.
     "CREATE OR REPLACE MACRO _cosine_distance(x, y) AS CASE WHEN list_cosine_distance(x, y) = 2 "
-    "AND list_dot_product(x, y) = 0 THEN error('Cannot compute cosine distance against zero vector') "
+    "AND list_dot_product(x, y) = 0 THEN bqemu_fail('Cannot compute cosine distance against zero vector') "
     "ELSE list_cosine_distance(x, y) END",
     *(
         f"CREATE OR REPLACE MACRO _sparse_{name}(x, y) AS CASE WHEN {_REPEATED.format('x')} OR {_REPEATED.format('y')} "
-        "THEN error('Duplicate index found in the input array') "
+        "THEN bqemu_fail('Duplicate index found in the input array') "
         f"ELSE {function}({_DENSE.format('x')}, {_DENSE.format('y')}) END"
         for name, function in (("cosine_distance", "_cosine_distance"), ("euclidean_distance", "list_distance"))
     ),

@@ -16,10 +16,10 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, is_text
 
 _BITS = "CAST(CAST(CAST(x AS BIGINT) AS BIT) {0} CAST(places AS INTEGER) AS BIGINT)"
-_NEGATIVE = "error('Bitwise shift by negative offset.')"
+_NEGATIVE = "bqemu_fail('Bitwise shift by negative offset.')"
 _OTHER_TYPE = (
     "WHEN typeof(x) IN ('DOUBLE', 'FLOAT') OR starts_with(typeof(x), 'DECIMAL') "
-    "THEN error('The first argument to bitwise operator {} must be an integer or BYTES')"
+    "THEN bqemu_fail('The first argument to bitwise operator {} must be an integer or BYTES')"
 )
 
 
@@ -27,7 +27,7 @@ _LARGEST_BIGNUMERIC = "5.7896044618658097e38"
 
 
 def _macros() -> Iterator[str]:
-    for prefix, otherwise in (("", "error('division by zero: {}(' || a || ', ' || b || ')')"), ("_safe", "NULL")):
+    for prefix, otherwise in (("", "bqemu_fail('division by zero: {}(' || a || ', ' || b || ')')"), ("_safe", "NULL")):
         for name, word, result in (
             ("modulo", "MOD", "a % b"),
             # The quotient of two NUMERICs is a NUMERIC; DuckDB returns a FLOAT64.
@@ -62,7 +62,7 @@ def _macros() -> Iterator[str]:
         f"ELSE {_BITS.format('<<')} END"
     )
     # DuckDB accepts an underscore in a text. Larger floats have more digits than the product with 10 ** 9, which it computes.
-    error = "error('Invalid {} value: ' || CAST(x AS VARCHAR))"
+    error = "bqemu_fail('Invalid {} value: ' || CAST(x AS VARCHAR))"
     for prefix, cast, otherwise in (("as", "CAST", error), ("safe", "TRY_CAST", "NULL")):
         for name, places, large in (("numeric", 9, 4000000), ("bignumeric", 18, 1), ("wide_bignumeric", 10, 1)):
             yield (
@@ -80,7 +80,7 @@ def _unheld(places: int) -> str:
     return (
         f"WHEN TRY_CAST(CAST(x AS VARCHAR) AS DECIMAL(38, {places})) IS NULL "
         f"AND abs(TRY_CAST(x AS DOUBLE)) BETWEEN 1e{38 - places} AND {_LARGEST_BIGNUMERIC} "
-        f"THEN error('BIGNUMERIC with more than {38 - places} digits before the point is not supported: ' "
+        f"THEN bqemu_fail('BIGNUMERIC with more than {38 - places} digits before the point is not supported: ' "
         "|| CAST(x AS VARCHAR)) "
     )
 

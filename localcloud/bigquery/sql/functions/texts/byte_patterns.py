@@ -157,6 +157,5 @@ WORDS = ("ARRAY_TO_STRING",)
 RULES: dict[type[exp.Expr], Rule] = {
     exp.ArrayToString: _join,
     exp.RegexpLike: of_bytes,
-    exp.RegexpReplace: of_bytes,
 }
 """What replaces the nodes of each type. ``regular_expressions`` has the rules for the functions that texts need too."""

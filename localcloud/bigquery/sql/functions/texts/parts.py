@@ -24,20 +24,20 @@ def _checked(bodies: dict[str, tuple[str, str, str]]) -> Iterator[str]:
     """Yield the macros of functions that fail for some arguments, and those for the prefix SAFE.
 
     Args:
-        bodies: The parameters, the branches of a CASE that fail, with ``error`` in them, and the result, by name.
+        bodies: The parameters, the branches of a CASE that fail, with ``bqemu_fail`` in them, and the result, by name.
     """
     for name, (parameters, failures, result) in bodies.items():
         nulls = " OR ".join(f"{each} IS NULL" for each in parameters.split(", "))
         failures = f"WHEN {nulls} THEN NULL {failures}"
         yield f"CREATE OR REPLACE MACRO {name}({parameters}) AS CASE {failures} ELSE {result} END"
-        safe = re.sub(r"error\('[^']*'\)", "NULL", failures)
+        safe = re.sub(r"bqemu_fail\('[^']*'\)", "NULL", failures)
         yield f"CREATE OR REPLACE MACRO _safe{name}({parameters}) AS CASE {safe} ELSE {result} END"
 
 
-_NEGATIVE = "WHEN size < 0 THEN error('Second argument {} cannot be negative')"
+_NEGATIVE = "WHEN size < 0 THEN bqemu_fail('Second argument {} cannot be negative')"
 _PAD_FAILURES = (
     _NEGATIVE.format("(output size) for LPAD/RPAD")
-    + f" WHEN ({_PATTERN_SIZE}) = 0 THEN error('Third argument (pad pattern) for LPAD/RPAD cannot be empty')"
+    + f" WHEN ({_PATTERN_SIZE}) = 0 THEN bqemu_fail('Third argument (pad pattern) for LPAD/RPAD cannot be empty')"
     + f" WHEN size <= ({_SIZE}) THEN x[1:size]"
 )
 _PADDING = f"repeat(pattern, (size - ({_SIZE})) // ({_PATTERN_SIZE}) + 1)[1:size - ({_SIZE})]"
@@ -61,23 +61,23 @@ MACROS: tuple[str, ...] = (
         {
             "_substr_of": (
                 "x, place, size",
-                "WHEN size < 0 THEN error('Third argument in SUBSTR() cannot be negative')",
+                "WHEN size < 0 THEN bqemu_fail('Third argument in SUBSTR() cannot be negative')",
                 f"x[({_FIRST}):({_FIRST}) + least(size, 4294967296) - 1]",
             ),
             "_chr": (
                 "x",
-                "WHEN x NOT BETWEEN 0 AND 1114111 OR x BETWEEN 55296 AND 57343 THEN error('Invalid codepoint')",
+                "WHEN x NOT BETWEEN 0 AND 1114111 OR x BETWEEN 55296 AND 57343 THEN bqemu_fail('Invalid codepoint')",
                 "chr(CAST(x AS INTEGER))",
             ),
             "_ascii": (
                 "x",
-                "WHEN ascii(x) > 127 THEN error('Argument to ASCII is not a structurally valid ASCII string')",
+                "WHEN ascii(x) > 127 THEN bqemu_fail('Argument to ASCII is not a structurally valid ASCII string')",
                 "CAST(ascii(x) AS BIGINT)",
             ),
             "_translate": (
                 "x, source, target",
                 "WHEN length(source) > len(list_distinct(string_split(source, ''))) "
-                "THEN error('Duplicate character in TRANSLATE source characters')",
+                "THEN bqemu_fail('Duplicate character in TRANSLATE source characters')",
                 "translate(x, source, target)",
             ),
         }

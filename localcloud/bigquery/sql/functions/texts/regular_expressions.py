@@ -20,6 +20,12 @@ from localcloud.bigquery.sql.functions.texts.byte_patterns import of_bytes
 
 _PLACE = "bqemu_place_of_group"
 _UNESCAPED = "regexp_replace(pattern, '\\\\.|\\[(?:\\\\.|[^\\]])*\\]', '', 'g')"
+_TOO_MANY = (
+    "bqemu_fail('Regular expressions passed into extraction functions must not have more than 1 capturing group: ' "
+    "|| pattern)"
+)
+_ESCAPED = r"regexp_extract_all(replacement, '\\(.?)', 1)"
+_WANTED = f"coalesce(list_max(list_transform({_ESCAPED}, lambda each: TRY_CAST(each AS INTEGER))), 0)"
 MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO _regexp_extract_every(x, pattern, part) AS "
     "list_transform(regexp_extract_all(x, pattern, part), lambda each: coalesce(each, ''))",
@@ -30,13 +36,22 @@ MACROS: tuple[str, ...] = (
     "ELSE _regexp_extract_every(x, pattern, part) END",
     # The groups of a pattern that is not a literal are counted for each row.
     f"CREATE OR REPLACE MACRO _groups(pattern) AS len(regexp_extract_all({_UNESCAPED}, '\\((?:[^?]|$|\\?P?<)'))",
-    "CREATE OR REPLACE MACRO _regexp_extract_by(x, pattern) AS CASE WHEN NOT regexp_matches(x, pattern) THEN NULL "
+    "CREATE OR REPLACE MACRO _regexp_extract_by(x, pattern) AS CASE WHEN _groups(pattern) > 1 AND x IS NOT NULL "
+    f"THEN {_TOO_MANY} WHEN NOT regexp_matches(x, pattern) THEN NULL "
     "WHEN _groups(pattern) = 0 THEN regexp_extract(x, pattern, 0) ELSE regexp_extract(x, pattern, 1) END",
     "CREATE OR REPLACE MACRO _regexp_extract_all_by(x, pattern) AS "
-    "CASE WHEN _groups(pattern) = 0 THEN _regexp_extract_all(x, pattern, 0) ELSE _regexp_extract_all(x, pattern, 1) END",
+    f"CASE WHEN _groups(pattern) > 1 AND x IS NOT NULL THEN {_TOO_MANY} "
+    "WHEN _groups(pattern) = 0 THEN _regexp_extract_all(x, pattern, 0) ELSE _regexp_extract_all(x, pattern, 1) END",
     "CREATE OR REPLACE MACRO _regexp_extract_nth(x, pattern, place, occurrence) AS "
-    "CASE WHEN place < 1 OR occurrence < 1 THEN error('Position and occurrence must be positive in REGEXP_EXTRACT') "
+    "CASE WHEN place < 1 THEN bqemu_fail('Position must be positive in REGEXP_EXTRACT') "
+    "WHEN occurrence < 1 THEN bqemu_fail('Occurrence must be positive in REGEXP_EXTRACT') "
     "WHEN place > length(x) + 1 THEN NULL ELSE _regexp_extract_all_by(x[place:], pattern)[occurrence] END",
+    r"CREATE OR REPLACE MACRO _regexp_replace(x, pattern, replacement) AS CASE WHEN x IS NULL OR pattern IS NULL THEN NULL "
+    r"WHEN NOT regexp_full_match(replacement, '(?s)(?:[^\\]|\\[\\0-9])*') THEN "
+    r"""bqemu_fail('Invalid REGEXP_REPLACE pattern: Rewrite schema error: ''\'' must be followed by a digit or ''\''.') """
+    f"WHEN {_WANTED} > _groups(pattern) THEN bqemu_fail('Invalid REGEXP_REPLACE pattern: Rewrite schema requests ' || "
+    f"{_WANTED} || ' matches, but the regexp only has ' || _groups(pattern) || ' parenthesized subexpressions.') "
+    "ELSE regexp_replace(x, pattern, replacement, 'g') END",
     f"CREATE OR REPLACE MACRO _regexp_instr(x, pattern, place, occurrence, after) AS "
     f"{_PLACE}(x, pattern, place, occurrence, after)",
 )
@@ -55,8 +70,16 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
 def place_of_group(text: str, pattern: str, position: int, occurrence: int, after: int) -> int:
     """Return where the group of a match is, or the match, counted from 1, or ``after`` it; 0 if there is no such match."""
     compiled = re.compile(pattern)
-    if position < 1 or occurrence < 1 or compiled.groups > 1:
-        raise FunctionError(QueryError("REGEXP_INSTR needs positive places, and at most 1 capturing group"))
+    if compiled.groups > 1:
+        raise FunctionError(
+            QueryError(
+                "Regular expressions passed into extraction functions must not have more than 1 capturing group: "
+                + pattern
+            )
+        )
+    for name, given in (("Position", position), ("Occurrence", occurrence)):
+        if given < 1:
+            raise FunctionError(QueryError(f"{name} must be positive in REGEXP_INSTR"))
     for number_of_match, match in enumerate(compiled.finditer(text[position - 1 :]), 1):
         if number_of_match == occurrence:
             return position + (match.end if after else match.start)(compiled.groups)
@@ -84,7 +107,6 @@ def _is_optional(pattern: str) -> bool:
     return re.search(r"\)(?:[?*]|\{0)|\|", pattern) is not None
 
 
-_REFERENCE = re.compile(r"\\(.)", re.DOTALL)
 # The types of what functions with regular expressions return, if not STRING.
 _TYPES: dict[type[exp.Expr], str] = {
     exp.RegexpLike: "BOOL",
@@ -106,33 +128,8 @@ def replace_invalid(tree: exp.Expr) -> bool:
     return changed
 
 
-def reject_missing_groups(tree: exp.Expr) -> None:
-    """Raise ``QueryError`` if a REGEXP_REPLACE of literals replaces by a group that its pattern does not have.
-
-    https://cloud.google.com/bigquery/docs/reference/standard-sql/string_functions#regexp_replace
-    """
-    for called in tree.find_all(exp.RegexpReplace):
-        pattern, replacement = _literal(called.expression), _literal(called.args.get("replacement"))
-        if pattern is None or replacement is None:
-            continue
-        wanted = max((int(group) for group in _REFERENCE.findall(replacement) if group.isdigit()), default=0)
-        groups = _count_of_groups(pattern)
-        if groups is not None and wanted > groups:
-            raise QueryError(
-                f"Invalid REGEXP_REPLACE pattern: Rewrite schema requests {wanted} matches, but the regexp only has {groups} "
-                "parenthesized subexpressions."
-            )
-
-
 def _literal(node: exp.Expr | None) -> str | None:
     return str(node.name) if node is not None and (is_text(node) or isinstance(node, exp.RawString)) else None
-
-
-def _count_of_groups(pattern: str) -> int | None:
-    try:
-        return re.compile(pattern).groups
-    except re.error:  # RE2 has other expressions, too
-        return None
 
 
 @lru_cache(maxsize=256)
@@ -151,31 +148,20 @@ def _pattern(node: exp.Expr) -> str | None:
     return _literal(node.expression)
 
 
-def _check(node: exp.Expr, name: str) -> None:
-    """Refuse more than one group, and places that are not positive.
-
-    Raises:
-        QueryError: An argument is not accepted.
-    """
+def _may_fail(node: exp.Expr) -> bool:
+    """Return whether only the macros that check their arguments can carry out a function."""
     pattern = _pattern(node)
-    if pattern is not None and _groups(pattern) > 1:
-        raise QueryError(
-            "Regular expressions passed into extraction functions must not have more than 1 capturing group, "
-            f"found in {name}: {pattern}"
-        )
-    for argument in ("position", "occurrence"):
-        value = integer(node.args.get(argument))
-        if value is not None and value < 1:
-            raise QueryError(f"{argument.capitalize()} must be positive in {name}")
+    places = (node.args.get(argument) for argument in ("position", "occurrence"))
+    are_positive = all(place is None or (integer(place) or 0) > 0 for place in places)
+    return pattern is None or _groups(pattern) > 1 or not are_positive
 
 
 def _extract(node: exp.Expr) -> exp.Expr | None:
     if (bytes_of := of_bytes(node)) is not None:
         return bytes_of
-    _check(node, "REGEXP_EXTRACT")
     pattern = _pattern(node)
     position, occurrence = node.args.get("position"), node.args.get("occurrence")
-    if pattern is None and not isinstance(node.expression, exp.Null):
+    if _may_fail(node) and not isinstance(node.expression, exp.Null):
         if position is None:
             return call("_regexp_extract_by", node.this, node.expression)
         return call("_regexp_extract_nth", node.this, node.expression, position, occurrence or number(1))
@@ -190,9 +176,8 @@ def _extract(node: exp.Expr) -> exp.Expr | None:
 def _extract_all(node: exp.Expr) -> exp.Expr | None:
     if (bytes_of := of_bytes(node)) is not None:
         return bytes_of
-    _check(node, "REGEXP_EXTRACT_ALL")
     pattern = _pattern(node)
-    if pattern is None:
+    if pattern is None or _may_fail(node):
         is_null = isinstance(node.expression, exp.Null)
         return None if is_null else call("_regexp_extract_all_by", node.this, node.expression)
     groups = _groups(pattern)
@@ -203,17 +188,26 @@ def _extract_all(node: exp.Expr) -> exp.Expr | None:
 def _place(node: exp.Expr) -> exp.Expr | None:
     if (bytes_of := of_bytes(node)) is not None:
         return bytes_of
-    _check(node, "REGEXP_INSTR")
     pattern = _pattern(node)
-    if pattern is not None and not _groups(pattern):
+    if pattern is not None and not _groups(pattern) and not _may_fail(node):
         return None
     others = [node.args.get("position") or number(1), node.args.get("occurrence") or number(1)]
     return call("_regexp_instr", node.this, node.expression, *others, node.args.get("option") or number(0))
+
+
+def _replaced(node: exp.Expr) -> exp.Expr | None:
+    if (bytes_of := of_bytes(node)) is not None:
+        return bytes_of
+    replacement = _literal(node.args.get("replacement"))
+    if replacement is not None and "\\" not in replacement:
+        return None
+    return call("_regexp_replace", node.this, node.expression, node.args["replacement"])
 
 
 RULES: dict[type[exp.Expr], Rule] = {
     exp.RegexpExtract: _extract,
     exp.RegexpExtractAll: _extract_all,
     exp.RegexpInstr: _place,
+    exp.RegexpReplace: _replaced,
 }
 """What replaces the nodes of each type."""

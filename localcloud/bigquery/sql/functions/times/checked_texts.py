@@ -48,7 +48,7 @@ def _macro(prefix: str, name: str, otherwise: str, value: str = "x") -> str:
 
 def _error(name: str) -> str:
     before, after = _FORMS[name][1].replace("'", "''").split("{}")
-    return f"error('{before}' || CAST(x AS VARCHAR) || '{after}')"
+    return f"bqemu_fail('{before}' || CAST(x AS VARCHAR) || '{after}')"
 
 
 MACROS: tuple[str, ...] = (

@@ -43,9 +43,12 @@ MACROS: tuple[str, ...] = (
     "(epoch_us(CAST(x AS TIMESTAMPTZ)) - (epoch_us(CAST(x AS TIMESTAMPTZ)) % unit + unit) % unit) // unit",
     # DuckDB's result for a DATE is a DATETIME.
     "CREATE OR REPLACE MACRO _truncated(x, part) AS cast_to_type(date_trunc(part, x), x)",
+    "CREATE OR REPLACE MACRO _date_of_day(day) AS CASE WHEN day NOT BETWEEN -719162 AND 2932896 "
+    "THEN bqemu_fail('DATE_FROM_UNIX_DATE(' || day || ') is not from year 1 to year 9999') "
+    "ELSE DATE '1970-01-01' + CAST(day AS INTEGER) END",
     "CREATE OR REPLACE MACRO _make_interval(years, months, days, hours, minutes, seconds) AS "
     "CASE WHEN years * 12 + months NOT BETWEEN -120000 AND 120000 "
-    "THEN error('Interval field months ' || (years * 12 + months) || ' is out of range -120000 to 120000') "
+    "THEN bqemu_fail('Interval field months ' || (years * 12 + months) || ' is out of range -120000 to 120000') "
     "ELSE to_months(CAST(years * 12 + months AS INTEGER)) + to_days(CAST(days AS INTEGER)) + "
     "to_microseconds((hours * 3600 + minutes * 60 + seconds) * CAST(1000000 AS BIGINT)) END",
     *(
@@ -62,7 +65,7 @@ MACROS: tuple[str, ...] = (
         "THEN CAST(make_timestamp((hour * 3600 + minute * 60 + second) % 86400 * CAST(1000000 AS BIGINT)) AS TIME) "
         f"WHEN hour + minute + second IS NOT NULL THEN {otherwise} END"
         for prefix, otherwise in (
-            ("", "error(format('Input calculates to invalid time: {:02d}:{:02d}:{:02d}', hour, minute, second))"),
+            ("", "bqemu_fail(format('Input calculates to invalid time: {:02d}:{:02d}:{:02d}', hour, minute, second))"),
             ("_safe", "NULL"),
         )
     ),
@@ -84,6 +87,7 @@ WORDS = (
     "EXTRACT",
     "LAST_DAY",
     r"UNIX_\w+",
+    "DATE_FROM_UNIX_DATE",
     "TIME",
     "MAKE_INTERVAL",
 )
@@ -217,11 +221,17 @@ def _interval(node: exp.Expr) -> exp.Expr | None:
     return call("_make_interval", *values)
 
 
+def _date_of_day(node: exp.Expr) -> exp.Expr:
+    date = call("_date_of_day", node.this)
+    return date if isinstance(node.parent, exp.SafeFunc) else exp.cast(date, "DATE", dialect="bigquery")
+
+
 def _unix(unit: str) -> Rule:
     return lambda node: call("_unix_units", node.this, number(_MICROSECONDS[unit]))
 
 
 RULES: dict[type[exp.Expr], Rule] = {
+    exp.DateFromUnixDate: _date_of_day,
     exp.UnixSeconds: _unix("SECOND"),
     exp.UnixMillis: _unix("MILLISECOND"),
     exp.TimeFromParts: lambda node: call("_time_from_parts", node.args["hour"], node.args["min"], node.args["sec"]),

@@ -35,6 +35,7 @@ FAILS = [
     ("MOD(BIGNUMERIC '7.5', zero)", "division by zero"),
     ("NET.IP_FROM_STRING(s)", "Failed to parse abc as an IP address"),
     ("DATE_FROM_UNIX_DATE(most)", "DATE_FROM_UNIX_DATE"),
+    ("PARSE_NUMERIC('1_000')", "Invalid NUMERIC value: 1_000"),
 ]
 
 
@@ -67,6 +68,20 @@ VALUES = {
 @pytest.mark.parametrize("call", VALUES)
 def test_a_call_that_does_not_fail_has_its_value(world: BigQueryWorld, call: str) -> None:
     assert world.rows(f"SELECT {call} FROM ({ROW})") == [(VALUES[call],)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("INTERVAL 10001 YEAR", "Interval field YEAR '10001' is out of range -10000 to 10000"),
+        ("DATE '2024-01-01' + INTERVAL -3660001 DAY", "Interval field DAY '3660001' is out of range"),
+        ("CAST('é' AS BYTES FORMAT 'ASCII')", "characters beyond ASCII"),
+        (r"CAST(b'a\xff' AS STRING FORMAT 'ASCII')", "beyond ASCII"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(world: BigQueryWorld, expression: str, message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
+        world.rows(f"SELECT {expression}")
 
 
 def test_an_aggregate_in_the_arguments_of_safe_is_refused(world: BigQueryWorld) -> None:

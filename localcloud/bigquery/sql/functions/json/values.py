@@ -65,9 +65,10 @@ MACROS: tuple[str, ...] = (
     f"CREATE OR REPLACE MACRO _string_in_zone(x, zone) AS _as_string(_in_any_zone(x, zone)) || {_ZONE}",
     f"CREATE OR REPLACE MACRO _json_type(x) AS CASE WHEN {_KIND} IN {_NUMBERS} THEN 'number' "
     f"WHEN {_KIND} = 'VARCHAR' THEN 'string' ELSE lower({_KIND}) END",
-    # Commas have no meaning, and the sign may be at the end. Other texts are no numbers, which the cast reports.
+    # Commas have no meaning, and the sign may be at the end. The cast reports other texts, but for low lines, which it reads.
     f"CREATE OR REPLACE MACRO _plain_number(x) AS CASE WHEN regexp_full_match(x, '{_NUMBER_TEXT}') "
-    "THEN regexp_replace(regexp_replace(x, '[\\s,]', '', 'g'), '^(.*?)([+-])$', '\\2\\1') ELSE x END",
+    "THEN regexp_replace(regexp_replace(x, '[\\s,]', '', 'g'), '^(.*?)([+-])$', '\\2\\1') "
+    "WHEN contains(x, '_') THEN bqemu_fail('Invalid NUMERIC value: ' || x) ELSE x END",
 )
 """The DuckDB macros that the rewritten SQL calls. They call those of ``casts`` and ``zones``."""
 

@@ -76,10 +76,23 @@ _DIFFERENCES = {
     exp.DType.TIMESTAMP: "_time_between",
     exp.DType.TIMESTAMPTZ: "_time_between",
 }
+# The largest numbers of a literal: those of 10,000 years.
+_LARGEST = {
+    "YEAR": 10_000,
+    "QUARTER": 40_000,
+    "MONTH": 120_000,
+    "WEEK": 522_857,
+    "DAY": 3_660_000,
+    "HOUR": 87_840_000,
+    "MINUTE": 5_270_400_000,
+    "SECOND": 316_224_000_000,
+}
 _CALCULATES = re.compile(r"[-+]\s*[A-Za-z_`(@0-9]")
 # A parameter may be a time, too.
 _NAMES_TIMES = re.compile(r"DATE|TIME|@", re.IGNORECASE)
-_NAMES_INTERVALS = re.compile(r"\bINTERVAL\b(?:\s+['\"].*\bTO\b|\s*\))|\bJUSTIFY_", re.IGNORECASE | re.DOTALL)
+_NAMES_INTERVALS = re.compile(
+    r"\bINTERVAL\b(?:\s+['\"].*\bTO\b|\s+-?\d{5}|\s*\))|\bJUSTIFY_", re.IGNORECASE | re.DOTALL
+)
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
@@ -124,6 +137,9 @@ def _change(node: exp.Expr) -> bool:
     match node:
         case exp.Interval(this=text, unit=exp.IntervalSpan() as span) if is_text(text):
             node.replace(_interval(text.name, span.this.name.upper(), span.expression.name.upper()))
+        case exp.Interval(this=value, unit=exp.Var() as unit) if isinstance(value, exp.Expr):
+            _check_size(value, unit.name.upper())
+            return False
         case exp.Cast() if node.to.this == exp.DType.INTERVAL and not isinstance(node.this, exp.Null):
             node.set("this", call("_safe_interval" if isinstance(node, exp.TryCast) else "_as_interval", node.this))
         case exp.JustifyHours() | exp.JustifyDays() | exp.JustifyInterval():
@@ -135,6 +151,17 @@ def _change(node: exp.Expr) -> bool:
         case _:
             return False
     return True
+
+
+def _check_size(value: exp.Expr, unit: str) -> None:
+    """Refuse a literal of more than 10,000 years.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#interval_type
+    """
+    number = value.this if isinstance(value, exp.Neg) else value
+    size, largest = number.name.lstrip("-") if isinstance(number, exp.Literal) else "", _LARGEST.get(unit)
+    if largest is not None and size.isdigit() and int(size) > largest:
+        raise QueryError(f"Interval field {unit} '{size}' is out of range {-largest} to {largest}", location="query")
 
 
 def _interval(text: str, first: str, last: str) -> exp.Expr:

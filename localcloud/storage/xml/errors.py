@@ -48,7 +48,7 @@ class XmlError(StorageError):
 class InvalidSignature(XmlError):
     """A parameter of a signature is missing or malformed."""
 
-    xml_code = "AuthenticationRequired"
+    xml_code = "MalformedSecurityHeader"
 
 
 class InvalidPolicyDocument(XmlError):
@@ -63,10 +63,8 @@ class ExpiredToken(XmlError):
     xml_code = "ExpiredToken"
 
 
-class MalformedSecurityHeader(XmlError):
+class SignedHeadersDiffer(InvalidSignature):
     """A header should be signed and is not sent, or the other way round."""
-
-    xml_code = "MalformedSecurityHeader"
 
     def __init__(self, header: str, details: str) -> None:
         """Create the error about ``header``, with the elements that Cloud Storage sends."""

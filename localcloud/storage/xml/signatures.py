@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from localcloud.storage.rules.errors import NotImplementedHere
-from localcloud.storage.xml.errors import ExpiredToken, InvalidSignature, MalformedSecurityHeader, SignatureMismatch
+from localcloud.storage.xml.errors import ExpiredToken, InvalidSignature, SignatureMismatch, SignedHeadersDiffer
 
 Verifier = Callable[[str, bytes, bytes], bool]
 """Returns whether an account, by its e-mail address, has signed a text with its key."""
@@ -66,7 +66,7 @@ def check_signature(request: SignedRequest, verify: Verifier, now: datetime) -> 
 
     Raises:
         InvalidSignature: A parameter of the signature is missing or malformed.
-        MalformedSecurityHeader: The headers that are sent are not those that are signed.
+        SignedHeadersDiffer: The headers that are sent are not those that are signed.
         ExpiredToken: The time of the URL is over.
         SignatureMismatch: The signature is not that of the account over this request.
         NotImplementedHere: The request is signed with an HMAC key.
@@ -112,18 +112,18 @@ def _check_version_4(request: SignedRequest, parameters: Mapping[str, str], veri
 
 
 def _check_signed_headers(sent: Mapping[str, str], signed: Sequence[str]) -> None:
-    """Raise ``MalformedSecurityHeader`` unless all signed headers are sent, and those that must be signed are.
+    """Raise ``SignedHeadersDiffer`` unless all signed headers are sent, and those that must be signed are.
 
     These are the host, and those that begin with x-goog- or x-amz-. Otherwise the holder of a URL could ask for more than its
     signer allows. https://cloud.google.com/storage/docs/authentication/canonical-requests
     """
     for name in signed:
         if name not in sent:
-            raise MalformedSecurityHeader(name, "Header was included in signedheaders, but not in the request.")
+            raise SignedHeadersDiffer(name, "Header was included in signedheaders, but not in the request.")
     for name in sent:
         is_extension = name.startswith(("x-goog-", "x-amz-")) and name not in (*_SECRET, _PAYLOAD_HASH)
         if (name == "host" or is_extension) and name not in signed:
-            raise MalformedSecurityHeader(name, "Header was included in the request, but not in signedheaders.")
+            raise SignedHeadersDiffer(name, "Header was included in the request, but not in signedheaders.")
 
 
 def _canonical_request(request: SignedRequest, headers: Mapping[str, str], signed_headers: str) -> str:

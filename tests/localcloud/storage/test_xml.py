@@ -215,6 +215,7 @@ def test_errors_have_the_codes_of_the_xml_api(world: StorageWorld) -> None:
         ("GET", f"/{BUCKET}/a?X-Amz-Signature=00", {}, 501, "NotImplemented"),
         ("GET", f"/{BUCKET}/a?X-Goog-Signature=00&X-Goog-Algorithm=GOOG4-HMAC-SHA256", {}, 501, "NotImplemented"),
         ("GET", f"/{BUCKET}/a?GoogleAccessId=GOOG1E&Signature=AA==&Expires=32503680000", {}, 501, "NotImplemented"),
+        ("GET", f"/{BUCKET}/a?GoogleAccessId=a@b&Signature=%&Expires=32503680000", {}, 400, "MalformedSecurityHeader"),
         ("GET", f"/{BUCKET}/a", {"if-unmodified-since": "Fri, 01 Jan 1999 00:00:00 GMT"}, 412, "PreconditionFailed"),
         ("GET", f"/{BUCKET}/?versions", {}, 501, "NotImplemented"),
         ("GET", f"/{BUCKET}?acl", {}, 501, "NotImplemented"),

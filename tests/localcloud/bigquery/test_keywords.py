@@ -34,7 +34,7 @@ INSERT INTO DATASET.{w} ({w}, b) VALUES (1, 'x');
 UPDATE DATASET.{w} SET {w} = 2 WHERE {w} = 1;
 MERGE DATASET.{w} AS t USING (SELECT 3 AS {w}) AS s ON t.{w} = s.{w} WHEN NOT MATCHED THEN INSERT ({w}) VALUES (s.{w});
 DELETE FROM DATASET.{w} WHERE {w} = 3;
-CREATE OR REPLACE TABLE DATASET.copied AS SELECT {w}, @{w} AS c FROM DATASET.{w};
+CREATE OR REPLACE TABLE DATASET.copied AS SELECT {w}, @{w} AS c FROM DATASET.{w} AS t;
 SELECT {w}, c FROM DATASET.copied"""
 # Words that have failed in one of these places.
 HARD = (

@@ -48,6 +48,7 @@ def test_a_call_that_fails_says_why_and_with_safe_returns_null(world: BigQueryWo
 
 
 VALUES = {
+    "SAFE.DIV(decimal, NUMERIC '0.000000003')": 833333333,
     "SAFE_NEGATE(BIGNUMERIC '1.5') + 1": -0.5,
     "SAFE_ADD(DIV(4, one), 1)": 5,
     "SAFE_ADD(most, 1)": None,

@@ -42,7 +42,7 @@ MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO _bytes_of_hex(x) AS unhex(x)",
     "CREATE OR REPLACE MACRO _bytes_of_base64(x) AS from_base64(x)",
     "CREATE OR REPLACE MACRO _bytes_of_text(x) AS encode(x)",
-    "CREATE OR REPLACE MACRO _ascii_of_bytes(x) AS CASE WHEN regexp_full_match(hex(x), '(?:[0-7].)*') "
+    "CREATE OR REPLACE MACRO _text_of_ascii(x) AS CASE WHEN regexp_full_match(hex(x), '(?:[0-7].)*') "
     "THEN decode(x) WHEN x IS NOT NULL THEN bqemu_fail('Failed to cast BYTES beyond ASCII to STRING') END",
     "CREATE OR REPLACE MACRO _bytes_of_ascii(x) AS CASE WHEN strlen(x) = length(x) THEN encode(x) "
     "WHEN x IS NOT NULL THEN bqemu_fail('Failed to cast STRING with characters beyond ASCII to BYTES: ' || x) END",
@@ -53,7 +53,7 @@ _BYTES = {
     "HEX": ("_hex_of", "_bytes_of_hex"),
     "BASE16": ("_hex_of", "_bytes_of_hex"),
     "BASE64": ("_base64_of", "_bytes_of_base64"),
-    "ASCII": ("_ascii_of_bytes", "_bytes_of_ascii"),
+    "ASCII": ("_text_of_ascii", "_bytes_of_ascii"),
     "UTF-8": ("_text_of_bytes", "_bytes_of_text"),
     "UTF8": ("_text_of_bytes", "_bytes_of_text"),
 }

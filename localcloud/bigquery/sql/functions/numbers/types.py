@@ -71,7 +71,7 @@ def widen_numbers(draft: Draft) -> None:
 def _change(node: exp.Expr) -> bool:
     match node:
         case exp.Anonymous():
-            return node.name == "_quotient" and not isinstance(node.parent, exp.SafeFunc) and _divide_whole(node)
+            return node.name == "_quotient" and _divide_whole(node)
         case exp.SafeDivide():
             return _divide(node)
         case exp.Avg():
@@ -147,7 +147,10 @@ def _divide_whole(node: exp.Anonymous) -> bool:
     if not _DECIMALS & kinds or not kinds <= _NUMBERS - {exp.DType.DOUBLE}:
         return False
     kind = "NUMERIC" if exp.DType.BIGDECIMAL not in kinds else "BIGNUMERIC"
-    node.replace(exp.cast(call(f"_whole_{kind.lower()}_quotient", *node.expressions), kind, dialect="bigquery"))
+    quotient = call(f"_whole_{kind.lower()}_quotient", *node.expressions)
+    # SAFE takes calls only.
+    is_safe = isinstance(node.parent, exp.SafeFunc)
+    node.replace(quotient if is_safe else exp.cast(quotient, kind, dialect="bigquery"))
     return True
 
 

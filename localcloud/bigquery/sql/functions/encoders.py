@@ -35,8 +35,10 @@ MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO ml_one_hot_encoder(x, dropping, top, least) AS "
     "[{'index': _label(_only_text(x, 'ML.ONE_HOT_ENCODER'), top, least), 'value': CAST(CASE WHEN dropping "
     "AND x = _most_frequent(x, least) THEN 0 ELSE 1 END AS DOUBLE)}]",
+    # A macro repeats its argument wherever it names it. Lambdas hold the vocabulary and the places, found once for each row.
     "CREATE OR REPLACE MACRO ml_multi_hot_encoder(xs, top, least) AS "
-    f"_hot(_places(_categories({_ARRAY_COUNTS}, top, least), xs))",
+    f"list_transform(list_transform([_categories({_ARRAY_COUNTS}, top, least)], "
+    "lambda known: _places(known, xs)), lambda places: _hot(places))[1]",
     "CREATE OR REPLACE MACRO ml_imputed_text(x) AS "
     "coalesce(_only_text(x, 'ML.IMPUTER with the strategy most_frequent in the local BigQuery'), _most_frequent(x, 1))",
 )

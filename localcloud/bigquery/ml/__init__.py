@@ -8,6 +8,7 @@
     runtimes/, signature       the libraries that run models; a model's inputs and outputs
     catalog, changes, remote   the existing models, changes to their resources, remote models
     calls, rewriting           finds ML functions in a query, and replaces them
+    replacing/                 what replaces the calls of each kind of function
     prediction, streaming, functions, inference    ML.PREDICT: as a query, as a stream, as a function, over arrays
     generated, generation, output_schema           the functions that call a remote model
     preprocessing                                  scalers, buckets, n-grams and norms of features

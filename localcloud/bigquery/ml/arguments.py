@@ -26,8 +26,8 @@ from localcloud.gemini.models import ModelTable
 
 _UNRECOGNIZED = re.compile(r"Unrecognized name: (?P<name>\w+)(?P<place>.*)", re.DOTALL)
 _POSITION = re.compile(r" at \[(?P<line>\d+):(?P<column>\d+)\]$")
-IMPORTANCE = "ML.FEATURE_IMPORTANCE"
-TABLE_VALUED = frozenset({"ML.PREDICT", IMPORTANCE, SEARCH, *TABLE_FUNCTIONS, *EMBEDDING_FUNCTIONS})
+PREDICT, IMPORTANCE = "ML.PREDICT", "ML.FEATURE_IMPORTANCE"
+TABLE_VALUED = frozenset({PREDICT, IMPORTANCE, SEARCH, *TABLE_FUNCTIONS, *EMBEDDING_FUNCTIONS})
 
 
 class CallArguments:

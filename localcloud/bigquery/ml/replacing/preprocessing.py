@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-
-import duckdb
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.arguments import CallArguments, take_struct_fields
+from localcloud.bigquery.ml.arguments import take_struct_fields
 from localcloud.bigquery.ml.calls import Argument, Call, Span
 from localcloud.bigquery.ml.features.preprocessing import ANALYTIC, SCALAR, Preprocessing, crossed, expanded
 from localcloud.bigquery.ml.models.options import OptionValue, parse_value
-from localcloud.bigquery.ml.predicting.functions import Functions
+from localcloud.bigquery.ml.replacing.context import CallContext
 from localcloud.bigquery.sql.reading.tokens import Cursor
 
 _OF_STRUCTS = {"ML.FEATURE_CROSS": crossed, "ML.POLYNOMIAL_EXPAND": expanded}
@@ -29,28 +26,9 @@ def whole_span(sql: str, call: Call) -> Span:
 class PreprocessingCalls:
     """The calls in one statement."""
 
-    def __init__(
-        self,
-        sql: str,
-        arguments: CallArguments,
-        rewrite: Callable[[Span], str],
-        functions: Functions,
-        connection: duckdb.DuckDBPyConnection,
-    ) -> None:
-        """Replace calls in ``sql``.
-
-        Args:
-            sql: The statement.
-            arguments: Reads the arguments of its calls.
-            rewrite: Returns a part of the statement without ML functions.
-            functions: The registered functions of DuckDB.
-            connection: The connection of the job.
-        """
-        self._sql = sql
-        self._arguments = arguments
-        self._rewrite = rewrite
-        self._functions = functions
-        self._connection = connection
+    def __init__(self, context: CallContext) -> None:
+        """Replace calls in the statement of ``context``."""
+        self._context = context
 
     def expression(self, call: Call) -> str:
         """Return the GoogleSQL that replaces a call.
@@ -62,16 +40,16 @@ class PreprocessingCalls:
             return self._of_struct(call)
         found = SCALAR.get(call.name) or ANALYTIC[call.name]
         self._check(call, found)
-        given = [self._rewrite(argument.span) for argument in call.arguments]
+        given = [self._context.rewrite(argument.span) for argument in call.arguments]
         texts = [*given, *found.defaults[len(given) - found.least :]]
         if found.function is not None:
             function = found.function
-            self._functions.register(
-                self._connection, function.name, function.values, list(function.parameters), function.returns
-            )
+            self._context.register(function.name, function.values, list(function.parameters), function.returns)
         if not found.analytic:
             return found.sql(*texts)
-        constants: list[OptionValue] = [self._arguments.evaluate(argument.span) for argument in call.arguments[1:]]
+        constants: list[OptionValue] = [
+            self._context.arguments.evaluate(argument.span) for argument in call.arguments[1:]
+        ]
         constants += [parse_value(text) for text in texts[len(given) :]]
         return f"({found.sql(texts[0], *constants)})"
 
@@ -79,20 +57,20 @@ class PreprocessingCalls:
         most = found.least + len(found.defaults)
         if not found.least <= len(call.arguments) <= most:
             wanted = str(most) if most == found.least else f"{found.least} to {most}"
-            raise self._arguments.invalid(call, f"it takes {wanted} arguments.")
-        if found.analytic and whole_span(self._sql, call) == call.span:
-            raise self._arguments.invalid(call, "it needs an empty OVER ().")
+            raise self._context.arguments.invalid(call, f"it takes {wanted} arguments.")
+        if found.analytic and whole_span(self._context.sql, call) == call.span:
+            raise self._context.arguments.invalid(call, "it needs an empty OVER ().")
 
     def _of_struct(self, call: Call) -> str:
         if not 1 <= len(call.arguments) <= 2:
-            raise self._arguments.invalid(call, "it takes a STRUCT and a degree.")
-        degree = self._arguments.evaluate(call.arguments[1].span) if len(call.arguments) == 2 else 2
+            raise self._context.arguments.invalid(call, "it takes a STRUCT and a degree.")
+        degree = self._context.arguments.evaluate(call.arguments[1].span) if len(call.arguments) == 2 else 2
         fields = self._fields(call, call.arguments[0])
         names = [name for name, _ in fields]
-        return _OF_STRUCTS[call.name](names, [self._rewrite(value) for _, value in fields], degree)  # type: ignore[arg-type]
+        return _OF_STRUCTS[call.name](names, [self._context.rewrite(value) for _, value in fields], degree)  # type: ignore[arg-type]
 
     def _fields(self, call: Call, argument: Argument) -> list[tuple[str, Span]]:
-        cursor = Cursor(self._sql, argument.first, argument.last)
+        cursor = Cursor(self._context.sql, argument.first, argument.last)
         if not cursor.take_words("STRUCT"):
             raise QueryError(
                 f"{call.name} is only supported over STRUCT(value AS name, ...) by the local BigQuery",

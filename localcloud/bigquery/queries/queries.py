@@ -33,6 +33,7 @@ from localcloud.bigquery.sql.reading.piped_calls import without_piped_calls
 from localcloud.bigquery.sql.reading.routines.conditional import without_conditions
 from localcloud.bigquery.sql.reading.routines.javascript import plain_functions
 from localcloud.bigquery.sql.reading.routines.options import without_routine_options
+from localcloud.bigquery.sql.reading.depth import limit_depth
 from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import without_tail
 from localcloud.bigquery.sql.reading.with_expressions import without_with_expressions
@@ -78,6 +79,7 @@ class QueryJobs:
         Raises:
             QueryError: The query failed.
         """
+        limit_depth()
         query = job.configuration["query"]
         outcome = Outcome(statistics={"statementType": read_statement(query["query"], project="").kind})
         calls: Sequence[CallStatistics] = ()
@@ -106,6 +108,7 @@ class QueryJobs:
         Raises:
             QueryError: The query is not valid, or names something that does not exist.
         """
+        limit_depth()
         query = job.configuration["query"]
         found: dict[str, Any] = {"totalBytesProcessed": "0"}
         statements = self._statements(job, dry_run=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -51,6 +52,12 @@ def test_a_query_with_thousands_of_levels_is_an_invalid_query(world: BigQueryWor
     with pytest.raises(exceptions.BadRequest, match="Query is too complex") as failed:
         world.client().query(NESTED[kind](5000), job_config=bigquery.QueryJobConfig(dry_run=dry_run)).result()
     assert failed.value.errors[0]["reason"] == "invalidQuery"
+
+
+def test_the_limit_holds_after_a_library_has_raised_it(world: BigQueryWorld) -> None:
+    sys.setrecursionlimit(10_000_000)  # as the import of bigframes does
+    with pytest.raises(exceptions.BadRequest, match="Query is too complex"):
+        world.rows(NESTED["brackets"](1000))
 
 
 def test_a_script_with_thousands_of_levels_is_an_invalid_query(world: BigQueryWorld) -> None:

@@ -22,9 +22,14 @@ _TOO_DEEP = re.compile(
 
 
 def allow_depth() -> None:
-    """Set the recursion limit, and the stack size of threads that start from now on, also if a library has changed them."""
-    sys.setrecursionlimit(_CALLS)
+    """Set the stack size of threads that start from now on, and the recursion limit."""
     threading.stack_size(max(_STACK_BYTES, threading.stack_size()))
+    limit_depth()
+
+
+def limit_depth() -> None:
+    """Set the recursion limit of the process again. Libraries change it: importing bigframes raises it to ten million."""
+    sys.setrecursionlimit(_CALLS)
 
 
 def too_deep(error: BaseException) -> QueryError | None:

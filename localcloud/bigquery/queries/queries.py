@@ -28,12 +28,12 @@ from localcloud.bigquery.sql.checks.type_names import reject_unknown_types
 from localcloud.bigquery.sql.errors.places import in_rewritten
 from localcloud.bigquery.sql.pipes.queries import without_pipes
 from localcloud.bigquery.sql.reading.called import plain_calls
+from localcloud.bigquery.sql.reading.depth import limit_depth
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.piped_calls import without_piped_calls
 from localcloud.bigquery.sql.reading.routines.conditional import without_conditions
 from localcloud.bigquery.sql.reading.routines.javascript import plain_functions
 from localcloud.bigquery.sql.reading.routines.options import without_routine_options
-from localcloud.bigquery.sql.reading.depth import limit_depth
 from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import without_tail
 from localcloud.bigquery.sql.reading.with_expressions import without_with_expressions

@@ -60,8 +60,8 @@ from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.reading.statement import Statement, TableName, read_statement
 from localcloud.bigquery.sql.reading.statement_types import DDL_OPERATIONS, VIEW_TYPES
 from localcloud.bigquery.sql.tables.partition_clauses import layout_of, partitioning_of
+from localcloud.bigquery.tables.catalog import NEVER
 from localcloud.bigquery.tables.columns.null_elements import without_null_elements
-from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.engine import Cancelled
 from localcloud.bigquery.tables.files.csv_records import delimiter_of
 from localcloud.bigquery.tables.files.exporting import Export, export

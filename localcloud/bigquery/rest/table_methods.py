@@ -36,6 +36,7 @@ from localcloud.bigquery.rest.row_methods import PARTITIONS_SUMMARY, SUMMARY_COL
 from localcloud.bigquery.running.service import check_labels
 from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.tables.catalog import NEVER
 from localcloud.bigquery.tables.columns.field_settings import (
     definitions,
     has_settings,
@@ -44,7 +45,6 @@ from localcloud.bigquery.tables.columns.field_settings import (
     updated_settings,
 )
 from localcloud.bigquery.tables.columns.keys import Keys, set_keys
-from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest, split_decorator
 from localcloud.bigquery.tables.results import AnonymousTables
 from localcloud.bigquery.tables.writing.destinations import Destinations

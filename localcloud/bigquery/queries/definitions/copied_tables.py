@@ -24,9 +24,9 @@ from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import Cursor, parsed
 from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, declared_types, partitioning_of, take_layout
+from localcloud.bigquery.tables.catalog import NEVER
 from localcloud.bigquery.tables.columns.field_settings import definitions, rest_fields
 from localcloud.bigquery.tables.columns.keys import keys_of, set_keys
-from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.partitions import Partitions, settle
 from localcloud.bigquery.tables.writing.destinations import target_parts
 

@@ -13,7 +13,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement, read_statement
 from localcloud.bigquery.sql.reading.tokens import tokens
-from localcloud.bigquery.tables.context import NEVER
+from localcloud.bigquery.tables.catalog import NEVER
 
 _FIRST_WORDS = ("ADD", "ALTER", "DROP", "RENAME", "SET")
 _COLUMN = re.compile(

@@ -21,7 +21,7 @@ from localcloud.bigquery.ml.objects.statements import table_name
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.reading.statement import Statement, TableName
 from localcloud.bigquery.sql.reading.tokens import Cursor, bracket_pairs, tokens
-from localcloud.bigquery.tables.context import NEVER
+from localcloud.bigquery.tables.catalog import NEVER
 from localcloud.bigquery.tables.partitions import Partitions
 
 _KEPT = frozenset({"DESCRIPTION", "FRIENDLY_NAME", "LABELS", "EXPIRATION_TIMESTAMP"})

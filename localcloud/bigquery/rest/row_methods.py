@@ -27,6 +27,7 @@ from localcloud.bigquery.base.schema import (
 from localcloud.bigquery.job.jobs import milliseconds
 from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.rest.rows import rest_rows
+from localcloud.bigquery.rest.selected_fields import narrow_rows, selected
 from localcloud.bigquery.rest.streamed_rows import Row, read_rows, tables_of
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.tables.partition_clauses import layout_of
@@ -188,19 +189,19 @@ class RowMethods:
 
     def _list_page(self, call: Call, found: RowsInTable | RowsInMemory) -> Response:
         """Return the page of rows that a call of ``tabledata.list`` asks for."""
-        chosen = [column.strip() for column in call.query.get("selectedFields", "").split(",") if column.strip()]
-        unknown = [column for column in chosen if column not in (f["name"] for f in found.fields)]
-        if unknown:
-            raise QueryError(f"No such field: {unknown[0]}", reason="invalid")
-        if chosen and isinstance(found, RowsInTable):
-            found = replace(found, fields=[f for f in found.fields if f["name"] in chosen])
-        elif chosen and isinstance(found, RowsInMemory):
-            found = RowsInMemory(found.fields, found.table.select([c for c in found.table.column_names if c in chosen]))
+        narrowed = selected(found.fields, call.query.get("selectedFields", ""))
+        names = [f["name"] for f in narrowed]
+        fields = [f for f in found.fields if f["name"] in names]
+        if isinstance(found, RowsInTable):
+            found = replace(found, fields=fields)
+        elif names:
+            found = RowsInMemory(fields, found.table.select(names))
         start, size = call.integer("pageToken") or call.integer("startIndex") or 0, call.integer("maxResults")
         total = found.total
         page = found.page(start, 10_000 if size is None else min(size, 1_000_000))
         int64 = call.flag("formatOptions.useInt64Timestamp")
         rows = rest_rows(page, int64_timestamps=int64)
+        narrow_rows(rows, fields, narrowed)
         body = {"kind": "bigquery#tableDataList", "totalRows": str(total), "rows": rows}
         if start + len(rows) < total and rows:
             body["pageToken"] = str(start + len(rows))

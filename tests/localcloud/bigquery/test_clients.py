@@ -147,6 +147,23 @@ def test_listed_rows_have_the_format_of_the_rows_of_a_query(world: BigQueryWorld
 
 
 @pytest.mark.parametrize(
+    ("paths", "cells"),
+    [
+        ("r.b.d,n", [{"v": "1"}, {"v": {"f": [{"v": [{"v": {"f": [{"v": "q"}]}}]}]}}]),
+        ("R.A", [{"v": {"f": [{"v": "1"}]}}]),
+        ("r.a,r", [{"v": {"f": [{"v": "1"}, {"v": [{"v": {"f": [{"v": "2"}, {"v": "q"}]}}]}]}}]),
+    ],
+)
+def test_listed_rows_have_the_selected_fields_within_their_parents(
+    world: BigQueryWorld, dataset: str, paths: str, cells: list[object]
+) -> None:
+    world.rows(f"CREATE TABLE {dataset}.nested AS SELECT 1 AS n, STRUCT(1 AS a, [STRUCT(2 AS c, 'q' AS d)] AS b) AS r")
+    path = f"/datasets/{dataset}/tables/nested/data?selectedFields"
+    assert world.call("GET", f"{path}={paths}").json()["rows"] == [{"f": cells}]
+    assert world.call("GET", f"{path}=n,r.b.x").json()["error"]["message"] == "No such field: r.b.x"
+
+
+@pytest.mark.parametrize(
     ("value", "cell"),
     [
         ("ST_GEOGPOINT(1, 2)", "POINT(1 2)"),

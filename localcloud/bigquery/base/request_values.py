@@ -45,8 +45,9 @@ def check_parameter(name: str, value: str, described: Mapping[str, Any]) -> None
     known = described.get("enum")
     if known and value.lower() not in {each.lower() for each in known}:
         raise _invalid(name, value, known)
-    if described.get("type") == "integer" and value:
-        unsigned = str(described.get("format", "")).startswith("u")
+    form = str(described.get("format", ""))
+    if value and (described.get("type") == "integer" or form in ("int64", "uint64")):
+        unsigned = form.startswith("u")
         if not _WHOLE.fullmatch(value) or (unsigned and int(value) < 0):
             raise _invalid(name, value, None)
 

@@ -29,6 +29,7 @@ from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.rest.rows import rest_rows
 from localcloud.bigquery.rest.selected_fields import narrow_rows, selected
 from localcloud.bigquery.rest.streamed_rows import Row, read_rows, tables_of
+from localcloud.bigquery.running.service import page_token, position_of
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.tables.partition_clauses import layout_of
 from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
@@ -196,7 +197,8 @@ class RowMethods:
             found = replace(found, fields=fields)
         elif names:
             found = RowsInMemory(fields, found.table.select(names))
-        start, size = call.integer("pageToken") or call.integer("startIndex") or 0, call.integer("maxResults")
+        token, size = call.query.get("pageToken"), call.integer("maxResults")
+        start = position_of(token) if token else call.integer("startIndex") or 0
         total = found.total
         page = found.page(start, 10_000 if size is None else min(size, 1_000_000))
         int64 = call.flag("formatOptions.useInt64Timestamp")
@@ -204,7 +206,7 @@ class RowMethods:
         narrow_rows(rows, fields, narrowed)
         body = {"kind": "bigquery#tableDataList", "totalRows": str(total), "rows": rows}
         if start + len(rows) < total and rows:
-            body["pageToken"] = str(start + len(rows))
+            body["pageToken"] = page_token(start + len(rows))
         return Response(200, body)
 
     def _insert(self, name: TableName, fields: list[Field], rows: list[Row], time: str | None) -> None:

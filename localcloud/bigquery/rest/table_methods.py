@@ -202,6 +202,8 @@ class TableMethods:
         if (body.get("view") or {}).get("query"):
             self._define_view(name, body["view"])
             fields = None
+        if existing.table_type in _CHANGEABLE:
+            check_layout(body, fields or rest_fields(existing))
         settings = updated_settings(rest_fields(existing), fields) if fields else {}
         if fields and existing.table_type in _CHANGEABLE:
             with self._destinations.writing(name):

@@ -65,6 +65,24 @@ def test_wrong_actions_change_nothing(world: BigQueryWorld, dataset: str, change
     assert [column.name for column in world.client().get_table(f"{dataset}.a").schema] == ["id", "s"]
 
 
+@pytest.mark.parametrize(
+    ("change", "use"),
+    [
+        ("DROP COLUMN d", "partitioned"),
+        ("RENAME COLUMN d TO e", "partitioned"),
+        ("DROP COLUMN S", "clustered"),
+        ("ADD COLUMN n INT64, RENAME COLUMN s TO t", "clustered"),
+    ],
+)
+def test_a_column_that_divides_the_rows_is_not_taken_away(
+    world: BigQueryWorld, dataset: str, change: str, use: str
+) -> None:
+    world.rows(f"CREATE TABLE {dataset}.a (id INT64, s STRING, d DATE) PARTITION BY d CLUSTER BY s")
+    with pytest.raises(exceptions.BadRequest, match=rf"is not possible: the table \S+ is {use} by this column"):
+        world.rows(f"ALTER TABLE {dataset}.a {change}")
+    assert [column.name for column in world.client().get_table(f"{dataset}.a").schema] == ["id", "s", "d"]
+
+
 def test_a_column_with_a_length_gets_a_longer_one_and_none(world: BigQueryWorld, dataset: str) -> None:
     world.rows(
         f"CREATE TABLE {dataset}.a (s STRING(2) NOT NULL, n NUMERIC(4, 2), r STRUCT<x INT64>, d DATE) PARTITION BY d"

@@ -1,10 +1,11 @@
-"""Routines that are created only if they do not exist."""
+"""Routines that exist already, and what their definitions keep."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from google.api_core import exceptions
 
 from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
 
@@ -35,3 +36,28 @@ def test_a_procedure_that_exists_is_not_created_again(world: BigQueryWorld) -> N
     for n in (1, 2):
         world.rows(f"CREATE PROCEDURE IF NOT EXISTS {dataset}.p(OUT y INT64) BEGIN SET y = {n}; END")
     assert world.rows(f"DECLARE r INT64; CALL {dataset}.p(r); SELECT r") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "form", ["AS (x + 1) OPTIONS (description = 'next')", "OPTIONS (description = 'next') AS (x + 1)"]
+)
+def test_a_function_has_its_options_before_or_behind_its_body(world: BigQueryWorld, form: str) -> None:
+    dataset = world.dataset()
+    world.rows(f"CREATE FUNCTION {dataset}.n(x INT64) RETURNS INT64 {form}")
+    assert world.rows(f"SELECT {dataset}.n(1)") == [(2,)]
+    assert world.client().get_routine(f"{dataset}.n").description == "next"
+
+
+def test_a_drop_of_another_kind_keeps_the_routine(world: BigQueryWorld) -> None:
+    dataset = world.dataset()
+    world.rows(f"CREATE FUNCTION {dataset}.n(x INT64) AS (x + 1)")
+    for kind in ("PROCEDURE", "TABLE FUNCTION"):
+        with pytest.raises(exceptions.BadRequest, match="because it is currently a SCALAR_FUNCTION"):
+            world.rows(f"DROP {kind} IF EXISTS {dataset}.n")
+    assert world.rows(f"SELECT {dataset}.n(1)") == [(2,)]
+
+
+def test_the_columns_of_a_table_function_are_not_its_return_type(world: BigQueryWorld) -> None:
+    dataset = world.dataset()
+    world.rows(f"CREATE TABLE FUNCTION {dataset}.t(x INT64) RETURNS TABLE<y INT64> AS SELECT x AS y")
+    assert "returnType" not in world.call("GET", f"/datasets/{dataset}/routines/t").json()

@@ -167,15 +167,21 @@ def test_dry_runs_return_the_schema_of_the_table(world: BigQueryWorld, dataset: 
     ("options", "message"),
     [
         ({"clustering_fields": ["nope"]}, "clustering cannot be found in the schema. Invalid field: nope"),
+        ({"clustering_fields": ["j"]}, "Field j has type JSON, which is not supported for clustering"),
+        ({"clustering_fields": list("abcde")}, "at most 4 fields, and not by 5"),
+        (
+            {"time_partitioning": bigquery.TimePartitioning(field="d", type_="HOUR")},
+            "can only be of type TIMESTAMP or DATETIME",
+        ),
         ({"time_partitioning": bigquery.TimePartitioning(field="nope")}, "partitioning cannot be found in the schema"),
     ],
 )
-def test_a_layout_by_a_missing_column_is_refused(
+def test_a_layout_by_a_missing_column_or_one_of_another_type_is_refused(
     world: BigQueryWorld, dataset: str, options: dict[str, Any], message: str
 ) -> None:
     config = bigquery.QueryJobConfig(destination=f"{PROJECT}.{dataset}.layout", **options)
     with pytest.raises(exceptions.BadRequest, match=message):
-        world.client().query("SELECT 1 AS id", job_config=config).result()
+        world.client().query("SELECT 1 AS id, JSON '1' AS j, DATE '2020-01-01' AS d", job_config=config).result()
 
 
 def test_a_query_that_adds_columns_is_refused_in_its_own_words(world: BigQueryWorld, dataset: str) -> None:

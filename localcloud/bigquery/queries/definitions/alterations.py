@@ -24,6 +24,7 @@ from localcloud.bigquery.sql.reading.statement import Statement
 from localcloud.bigquery.sql.reading.tokens import Cursor, tokens
 from localcloud.bigquery.tables.columns.field_settings import default_of, rest_fields
 from localcloud.bigquery.tables.columns.keys import keys_of, set_keys
+from localcloud.bigquery.tables.partitions import Partitions
 from localcloud.bigquery.tables.writing.renaming import rename
 
 _CHANGE = re.compile(
@@ -32,6 +33,8 @@ _CHANGE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ADDED = re.compile(r"\bADD\s+COLUMN\s+(?P<guard>IF\s+NOT\s+EXISTS\s+)?(?P<name>`[^`]+`|\w+)", re.IGNORECASE)
+
+_TAKEN_AWAY = re.compile(r"\b(?P<verb>DROP|RENAME)\s+COLUMN\s+(?:IF\s+EXISTS\s+)?(?P<name>`[^`]+`|\w+)", re.IGNORECASE)
 
 
 def alter(statement: Statement, statements: Statements) -> bool:
@@ -45,6 +48,7 @@ def alter(statement: Statement, statements: Statements) -> bool:
         rename(statements.destinations, statement.target, actions[0].this.name)
         return True
     _check_added(statement, statements)
+    _check_layout_kept(statement, statements)
     return (
         _is_added_already(statement, statements)
         or alter_keys(statement, statements)
@@ -130,6 +134,29 @@ def _check_added(statement: Statement, statements: Statements) -> None:
     if isinstance(statement.tree, exp.Alter):
         added = [each for each in statement.tree.args["actions"] if isinstance(each, exp.ColumnDef)]
         check_declared_columns(exp.Create(this=exp.Schema(this=exp.to_table("t"), expressions=added)), statements)
+
+
+def _check_layout_kept(statement: Statement, statements: Statements) -> None:
+    """Raise ``QueryError`` if a statement drops or renames a column that the table is partitioned or clustered by.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-language#alter_table_drop_column_statement
+    """
+    match = _TAKEN_AWAY.search(statement.sql) if statement.kind == "ALTER_TABLE" else None
+    table = None if statement.target is None else statements.destinations.get(statement.target)
+    if match is None or table is None:
+        return
+    name = match["name"].strip("`")
+    partitions, clustering = Partitions.of(table), table.clustering
+    if partitions is not None and name.lower() == partitions.column.lower():
+        use = "partitioned"
+    elif clustering is not None and name.lower() in (each.lower() for each in clustering.fields):
+        use = "clustered"
+    else:
+        return
+    raise QueryError(
+        f"{match['verb'].upper()} COLUMN {name} is not possible: the table {statement.target} is {use} by this column.",
+        location="query",
+    )
 
 
 def _options(sql: str) -> dict[str, object]:

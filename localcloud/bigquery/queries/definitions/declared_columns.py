@@ -23,7 +23,7 @@ from localcloud.bigquery.sql.reading.tokens import parsed
 from localcloud.bigquery.sql.tables.lengths import declared_settings
 from localcloud.bigquery.sql.tables.partition_clauses import clustering_of, declared_columns
 from localcloud.bigquery.tables.columns.field_settings import merged_settings
-from localcloud.bigquery.tables.writing.schema_checks import check_fields
+from localcloud.bigquery.tables.writing.schema_checks import check_clustering, check_fields
 
 
 def declared_fields(create: exp.Expr | None, statements: Statements) -> list[Field]:
@@ -42,10 +42,6 @@ def check_declared_columns(create: exp.Create, statements: Statements) -> None:
         if column.name.lower() in names:
             raise QueryError(f"Duplicate column name {column.name} in CREATE TABLE", location="query")
         names.add(column.name.lower())
-    clustering = clustering_of(create)
-    for name in clustering.fields if clustering is not None else ():
-        if names and name.lower() not in names:
-            raise QueryError(f"Unrecognized name: {name}", location="query")
     defaults = {
         name: str(settings["defaultValueExpression"])
         for name, settings in declared_settings(create).items()
@@ -63,6 +59,22 @@ def check_declared_columns(create: exp.Create, statements: Statements) -> None:
             check_default(defaults[field["name"].lower()], field, statements)
     if query is not None and fields:
         _check_query(query, fields, statements)
+
+
+def check_declared_clustering(create: exp.Create, statements: Statements) -> None:
+    """Raise ``QueryError`` if a CREATE TABLE has a CLUSTER BY of columns that a table cannot be clustered by."""
+    clustering = clustering_of(create)
+    if clustering is None:
+        return
+    fields = declared_fields(create, statements)
+    if not fields and isinstance(create.expression, exp.Query):
+        fields = [column.field for column in statements.describe(create.expression.sql(dialect="bigquery"))]
+    names = {f["name"].lower() for f in fields}
+    for name in clustering.fields:
+        if names and name.lower() not in names:
+            raise QueryError(f"Unrecognized name: {name}", location="query")
+    if fields:
+        check_clustering(clustering.fields, fields)
 
 
 def _reject_unsupported(create: exp.Create) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bqemulator.jobs.routine_ddl import detect_drop_routine, run_drop_routine
+from bqemulator.jobs.routine_ddl import DropRoutineRef, detect_drop_routine, run_drop_routine
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.definitions.copied_tables import copied_table, create_copied_table
@@ -20,6 +20,12 @@ from localcloud.bigquery.tables.engine import complete
 _DROP_WITHOUT_DATASET = re.compile(
     r"\s*DROP\s+(?:(?:TABLE\s+)?FUNCTION|PROCEDURE)\s+(?:IF\s+EXISTS\s+)?`?(?P<name>\w+)`?\s*;?\s*$", re.IGNORECASE
 )
+
+_DROPPED_TYPES = {
+    "DROP_FUNCTION": "SCALAR_FUNCTION",
+    "DROP_PROCEDURE": "PROCEDURE",
+    "DROP_TABLE_FUNCTION": "TABLE_VALUED_FUNCTION",
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ def run_own_statement(sql: str, statements: Statements, check: Callable[[str], o
     dropped = detect_drop_routine(sql, statements.project)
     if dropped is not None:
         check(dropped.statement_type)
+        _check_kind(dropped, statements)
         operation = complete(run_drop_routine(dropped, statements.context))
         return Definition(
             {
@@ -78,3 +85,15 @@ def run_own_statement(sql: str, statements: Statements, check: Callable[[str], o
     operation = create_copied_table(copied, statements)
     statistics = {"statementType": copied.kind} | definition_statistics(operation, copied.target)
     return Definition(statistics, copied.target)
+
+
+def _check_kind(dropped: DropRoutineRef, statements: Statements) -> None:
+    """Raise ``QueryError`` if a DROP names a routine of another kind than its statement drops."""
+    name = (dropped.project_id, dropped.dataset_id, dropped.routine_id)
+    existing = statements.context.catalog.get_routine(*name)
+    if existing is not None and existing.routine_type != _DROPPED_TYPES[dropped.statement_type]:
+        raise QueryError(
+            f"{name[0]}:{name[1]}.{name[2]} is not allowed for this operation because it is currently a "
+            f"{existing.routine_type}.",
+            location="query",
+        )

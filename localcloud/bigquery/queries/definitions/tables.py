@@ -17,7 +17,11 @@ from localcloud.bigquery.base.schema import plain_name
 from localcloud.bigquery.base.type_names import sql_type
 from localcloud.bigquery.queries.changes.assignments import completed_change
 from localcloud.bigquery.queries.changes.foreign_clauses import reject_foreign_clauses
-from localcloud.bigquery.queries.definitions.declared_columns import check_declared_columns, declared_fields
+from localcloud.bigquery.queries.definitions.declared_columns import (
+    check_declared_clustering,
+    check_declared_columns,
+    declared_fields,
+)
 from localcloud.bigquery.queries.definitions.keys import check_keys, declared_keys
 from localcloud.bigquery.queries.definitions.materialized_views import plain_materialized_view
 from localcloud.bigquery.queries.definitions.table_options import without_options
@@ -96,6 +100,8 @@ def completed(statement: Statement, statements: Statements) -> Statement:
         return _with_columns_of_value(statement, tree, statements)
     if not isinstance(tree, exp.Create):
         return statement
+    if statement.kind in ("CREATE_TABLE", "CREATE_TABLE_AS_SELECT"):
+        check_declared_clustering(tree, statements)
     if not isinstance(tree.this, exp.Schema):
         _check_column_names(statement, tree, statements)
         return statement

@@ -74,7 +74,10 @@ def standard(routine: RoutineMeta) -> RoutineMeta:
         else argument.model_copy(update={"data_type": _standard_type(argument.data_type)})
         for argument in routine.arguments
     )
-    return routine.model_copy(update={"arguments": arguments, "return_type": _standard_type(routine.return_type)})
+    # The resource of a table function has no returnType, and the list of columns has lost the case of their names.
+    is_table = routine.routine_type == "TABLE_VALUED_FUNCTION"
+    result = None if is_table else _standard_type(routine.return_type)
+    return routine.model_copy(update={"arguments": arguments, "return_type": result})
 
 
 def _standard_type(data_type: dict[str, Any] | None) -> dict[str, Any] | None:

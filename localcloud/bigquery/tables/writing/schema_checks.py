@@ -10,6 +10,7 @@ from bqemulator.catalog.models import TableMeta
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field, legacy_type
+from localcloud.bigquery.base.type_names import sql_type
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.sql.tables.pseudo_columns import check_column_name
 from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest
@@ -26,6 +27,12 @@ _TYPES = frozenset(
         *("TIMESTAMP", "INTERVAL", "RANGE", "GEOGRAPHY", "JSON", "RECORD"),
     }
 )
+
+# https://cloud.google.com/bigquery/docs/clustered-tables#cluster_column_types
+_CLUSTERED_TYPES = frozenset(
+    ("STRING", "INTEGER", "NUMERIC", "BIGNUMERIC", "BOOLEAN", "DATE", "DATETIME", "TIMESTAMP", "GEOGRAPHY", "RANGE")
+)
+_MOST_CLUSTERED = 4
 
 
 def reject_duplicates(columns: Sequence[tuple[str, Any]]) -> None:
@@ -176,17 +183,45 @@ def check_layout(layout: dict[str, Any], fields: Sequence[Field]) -> None:
             f"{kind}.",
             reason="invalid",
         )
+    if kind == "DATE" and (layout.get("timePartitioning") or {}).get("type") == "HOUR":
+        raise QueryError(
+            "The field specified for HOUR time partitioning can only be of type TIMESTAMP or DATETIME. The type found is: "
+            "DATE.",
+            reason="invalid",
+        )
     if kind is not None and layout.get("rangePartitioning") and kind not in ("INTEGER", "INT64"):
         raise QueryError(
             f"The field specified for range partitioning can only be of type INTEGER. The type found is: {kind}.",
             reason="invalid",
         )
-    for name in (layout.get("clustering") or {}).get("fields") or ():
-        if name.lower() not in known:
+    check_clustering((layout.get("clustering") or {}).get("fields") or (), fields)
+
+
+def check_clustering(names: Sequence[str], fields: Sequence[Field]) -> None:
+    """Reject clustering by columns that a table does not have, or of types without an order. Raises ``QueryError``.
+
+    https://cloud.google.com/bigquery/docs/creating-clustered-tables#limitations
+    """
+    if len(names) > _MOST_CLUSTERED:
+        raise QueryError(
+            f"A table can be clustered by at most {_MOST_CLUSTERED} fields, and not by {len(names)}.", reason="invalid"
+        )
+    known = {f["name"].lower(): f for f in fields}
+    seen: set[str] = set()
+    for name in names:
+        field = known.get(name.lower())
+        if field is None:
             raise QueryError(
                 f"The field specified for clustering cannot be found in the schema. Invalid field: {name}",
                 reason="invalid",
             )
+        if field.get("mode") == "REPEATED" or legacy_type(field["type"]) not in _CLUSTERED_TYPES:
+            raise QueryError(
+                f"Field {name} has type {sql_type(field)}, which is not supported for clustering.", reason="invalid"
+            )
+        if name.lower() in seen:
+            raise QueryError(f"The field {name} is specified for clustering twice.", reason="invalid")
+        seen.add(name.lower())
 
 
 def _mismatch(table: TableName, what: str) -> QueryError:

@@ -29,24 +29,30 @@ def without_routine_options(sql: str) -> tuple[str, dict[str, str]]:
     for index in reversed(range(len(found) - 1)):
         if not found[index].is_word("OPTIONS") or not found[index + 1].is_symbol("(") or index + 1 not in pairs:
             continue
-        name = _routine(found, index)
+        name = _routine(found, _before_body(found, pairs, index))
         if name is not None:
             descriptions |= _description(name, found[index + 2 : pairs[index + 1]])
             sql = sql[: found[index].start] + sql[found[pairs[index + 1]].end :]
     return sql, descriptions
 
 
-def _routine(found: tuple[Token, ...], options: int) -> str | None:
-    """Return the name of the routine whose definition has OPTIONS at an index; None if the statement is another one."""
+def _before_body(found: tuple[Token, ...], pairs: dict[int, int], options: int) -> int:
+    """Return the index of AS if OPTIONS are behind the body of a function, as in ``AS (...) OPTIONS (...)``; else theirs."""
+    body = pairs.get(options - 1)
+    return body - 1 if body and found[body - 1].is_word("AS") else options
+
+
+def _routine(found: tuple[Token, ...], end: int) -> str | None:
+    """Return the name of the routine whose definition goes on at an index; None if the statement is another one."""
     depth = 0
-    for index in range(options - 1, -1, -1):
+    for index in range(end - 1, -1, -1):
         token = found[index]
         depth += token.is_symbol(")") - token.is_symbol("(")
         if depth < 0 or token.is_symbol(";") or (not depth and token.is_word("AS", "BEGIN", "SELECT")):
             return None
         if not depth and token.is_word("FUNCTION", "PROCEDURE"):
             parts = []
-            for part in found[index + 1 : options]:
+            for part in found[index + 1 : end]:
                 if part.is_symbol("("):
                     break
                 parts.append(part.text)

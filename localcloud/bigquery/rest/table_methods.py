@@ -35,6 +35,7 @@ from localcloud.bigquery.rest.messages import Call, Response, check_etag
 from localcloud.bigquery.rest.row_methods import PARTITIONS_SUMMARY, SUMMARY_COLUMNS, note_change, partitions_of
 from localcloud.bigquery.running.service import check_labels
 from localcloud.bigquery.sql.reading.literals import plain_literals
+from localcloud.bigquery.sql.reading.identifiers import check_dataset_id
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.catalog import NEVER
 from localcloud.bigquery.tables.columns.field_settings import (
@@ -99,8 +100,10 @@ class TableMethods:
         return Response(200, {"kind": "bigquery#projectList", "projects": projects, "totalItems": len(projects)})
 
     def insert_dataset(self, call: Call, names: dict[str, str]) -> Response:
-        """Create a dataset. Raises ``QueryError`` if a field is not supported."""
-        check_request("Dataset", canonical(call.json(), "Dataset"))
+        """Create a dataset. Raises ``QueryError`` if a field is not supported, or the id is not valid."""
+        body = canonical(call.json(), "Dataset")
+        check_request("Dataset", body)
+        check_dataset_id(str((body.get("datasetReference") or {}).get("datasetId", "")))
         return self._delegate.respond_now(call)
 
     def update_dataset(self, call: Call, names: dict[str, str]) -> Response:
@@ -381,7 +384,7 @@ def _changed_labels(call: Call, existing: dict[str, str], given: dict[str, str |
 
 
 def _changed_layout(name: TableName, body: dict[str, Any], existing: TableMeta) -> dict[str, Any]:
-    """Return the partitioning of a table after an update. Raises ``QueryError`` if it would change how rows are divided."""
+    """Return the layout of a table after an update. Raises ``QueryError`` if it would change how rows are divided."""
     layout = layout_of_rest(body, existing)
     before = Partitions.of(existing)
     after = Partitions.of(existing.model_copy(update=layout))
@@ -396,4 +399,6 @@ def _changed_layout(name: TableName, body: dict[str, Any], existing: TableMeta) 
             f"Cannot change partitioning spec of table {name} from {before.specification} to {after.specification}.",
             reason="invalid",
         )
+    if "clustering" in body and not body["clustering"]:
+        layout["clustering"] = None
     return layout

@@ -425,3 +425,29 @@ def test_bq_assigns_a_project_to_a_reservation(world: BigQueryWorld, bq: Bq | No
     bq("rm", "-f", *assigned, f"{PROJECT}:US.by-bq.{assignment['name'].rpartition('/')[2]}")
     bq("rm", "-f", "--reservation", "--location=US", "by-bq")
     assert "by-bq" not in bq("ls", "--reservation", "--location=US")
+
+
+def test_a_table_without_clustering_fields_is_not_clustered_any_more(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.clustered (n INT64, f FLOAT64) CLUSTER BY n")
+    table = world.client().get_table(f"{dataset}.clustered")
+    table.clustering_fields = ["f"]
+    with pytest.raises(exceptions.BadRequest, match="Field f has type FLOAT64, which is not supported for clustering"):
+        world.client().update_table(table, ["clustering_fields"])
+    table.clustering_fields = None
+    world.client().update_table(table, ["clustering_fields"])
+    assert world.client().get_table(f"{dataset}.clustered").clustering_fields is None
+
+
+def test_a_dataset_with_a_dash_is_refused(world: BigQueryWorld) -> None:
+    refused = world.call("POST", "/datasets", json={"datasetReference": {"datasetId": "a-b"}})
+    assert refused.json()["error"]["message"].startswith('Invalid dataset ID "a-b"')
+    assert "a-b" not in [each.dataset_id for each in world.client().list_datasets()]
+
+
+def test_positions_of_rows_are_checked(world: BigQueryWorld, dataset: str) -> None:
+    path = f"/datasets/{dataset}/tables/titles/data"
+    first = world.call("GET", f"{path}?maxResults=99").json()
+    last = world.call("GET", f"{path}?pageToken={first['pageToken']}").json()
+    assert (len(last["rows"]), "pageToken" in last) == (1, False)
+    for parameter in ("startIndex=-1", "startIndex=x", "pageToken=x"):
+        assert world.call("GET", f"{path}?{parameter}").status_code == 400

@@ -138,6 +138,7 @@ def test_keys_are_kept_renamed_and_dropped(world: BigQueryWorld, source: str) ->
         ("CREATE TABLE {d}.t (a INT64) CLUSTER BY b", "Unrecognized name: b"),
         ("CREATE TABLE {d}.t (a FLOAT64) CLUSTER BY a", "Field a has type FLOAT64, which is not supported for clustering"),
         ("CREATE TABLE {d}.t CLUSTER BY a AS SELECT [1] AS a", "Field a has type ARRAY<INT64>, which is not supported"),
+        ("CREATE OR REPLACE TABLE IF NOT EXISTS {d}.source (a INT64)", "cannot have both OR REPLACE and IF NOT EXISTS"),
         ("CREATE TABLE {d}.t (a INT64) CLUSTER BY a, A", "The field A is specified for clustering twice"),
         ("CREATE TABLE {d}.t (a STRING OPTIONS (description = 1))", "Option description must be a STRING"),
         ("CREATE TABLE {d}.t (a INT64) AS SELECT 'x'", "cannot be coerced from query output type STRING"),

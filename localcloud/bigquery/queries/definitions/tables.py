@@ -86,6 +86,12 @@ def completed(statement: Statement, statements: Statements) -> Statement:
     """
     check_target(statement, statements)
     reject_foreign_clauses(statement)
+    if (
+        isinstance(statement.tree, exp.Create)
+        and statement.tree.args.get("replace")
+        and statement.tree.args.get("exists")
+    ):
+        raise QueryError("CREATE statement cannot have both OR REPLACE and IF NOT EXISTS", location="query")
     if isinstance(statement.tree, (exp.Insert, exp.Query)):
         statement = _with_columns_of_rows(statement, statements)
     if statement.kind == "CREATE_SNAPSHOT_TABLE":

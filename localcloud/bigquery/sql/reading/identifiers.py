@@ -10,8 +10,10 @@ from localcloud.bigquery.base.errors import QueryError
 # https://cloud.google.com/resource-manager/docs/creating-managing-projects#before_you_begin
 # Shorter ids than Google's are useful in tests.
 _PROJECT = re.compile(r"(?:[a-z0-9][a-z0-9.-]*:)?[a-z][a-z0-9-]*")
-# https://cloud.google.com/bigquery/docs/datasets#dataset-naming . A region is a dataset of INFORMATION_SCHEMA's views.
-_DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}|region-[A-Za-z0-9-]+", re.IGNORECASE)
+# https://cloud.google.com/bigquery/docs/datasets#dataset-naming
+_DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")
+# A region is a dataset of INFORMATION_SCHEMA's views.
+_REGION = re.compile(r"region-[A-Za-z0-9-]+", re.IGNORECASE)
 # https://cloud.google.com/bigquery/docs/tables#table_naming ; and the signs of wildcard tables and decorators.
 _INFORMATION_SCHEMA = re.compile(r"^INFORMATION_SCHEMA\.(?=[A-Z_]+$)", re.IGNORECASE)
 _TABLE_CATEGORIES = frozenset({"Pc", "Pd", "Zs"})
@@ -28,19 +30,25 @@ def check_table_id(project: str, dataset: str, table: str) -> None:
             "a dash.",
             reason="invalid",
         )
-    if not _DATASET.fullmatch(dataset):
-        raise QueryError(
-            f'Invalid dataset ID "{dataset}". Dataset IDs must be alphanumeric (plus underscores and dashes) and must be '
-            "at most 1024 characters long.",
-            reason="invalid",
-            location=f"{dataset}.{table}",
-        )
+    if not _REGION.fullmatch(dataset):
+        check_dataset_id(dataset, location=f"{dataset}.{table}")
     name = _INFORMATION_SCHEMA.sub("", table, count=1)
     if not name or len(name.encode()) > _LONGEST_TABLE or not all(map(_may_be_in_table, name)):
         raise QueryError(
             f'Invalid table ID "{table}". Table IDs must be alphanumeric (plus underscores) and must be at most 1024 '
             "characters long. Also, Table decorators cannot be used.",
             reason="invalid",
+        )
+
+
+def check_dataset_id(dataset: str, *, location: str | None = None) -> None:
+    """Reject an id that a dataset cannot have; ``location`` is where it was found. Raises ``QueryError``."""
+    if not _DATASET.fullmatch(dataset):
+        raise QueryError(
+            f'Invalid dataset ID "{dataset}". Dataset IDs must be alphanumeric (plus underscores and dashes) and must be '
+            "at most 1024 characters long.",
+            reason="invalid",
+            location=location,
         )
 
 

@@ -34,8 +34,8 @@ from localcloud.bigquery.rest.list_items import complete_list_item
 from localcloud.bigquery.rest.messages import Call, Response, check_etag
 from localcloud.bigquery.rest.row_methods import PARTITIONS_SUMMARY, SUMMARY_COLUMNS, note_change, partitions_of
 from localcloud.bigquery.running.service import check_labels
+from localcloud.bigquery.sql.reading.identifiers import check_dataset_id, check_table_id
 from localcloud.bigquery.sql.reading.literals import plain_literals
-from localcloud.bigquery.sql.reading.identifiers import check_dataset_id
 from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.catalog import NEVER
 from localcloud.bigquery.tables.columns.field_settings import (
@@ -156,6 +156,7 @@ class TableMethods:
             raise QueryError("Required parameter is missing: tableReference.tableId", reason="required")
         name = TableName(names["project"], names["dataset"], table_id)
         self._check_dataset(name.project, name.dataset)
+        check_table_id(name.project, name.dataset, name.table)
         if self._destinations.get(name) is not None:
             raise QueryError(f"Already Exists: Table {name}", reason="duplicate")
         self._destinations.reject_model(name)

@@ -451,3 +451,21 @@ def test_positions_of_rows_are_checked(world: BigQueryWorld, dataset: str) -> No
     assert (len(last["rows"]), "pageToken" in last) == (1, False)
     for parameter in ("startIndex=-1", "startIndex=x", "pageToken=x"):
         assert world.call("GET", f"{path}?{parameter}").status_code == 400
+
+
+@pytest.mark.parametrize("name", ["two words", "a-b c", "表"])
+def test_tables_have_names_with_spaces_and_in_any_script(world: BigQueryWorld, dataset: str, name: str) -> None:
+    body = {"tableReference": {"tableId": name}, "schema": {"fields": [{"name": "n", "type": "INTEGER"}]}}
+    assert world.call("POST", f"/datasets/{dataset}/tables", json=body).status_code == 200
+    world.rows(f"INSERT INTO `{dataset}.{name}` VALUES (1)")
+    world.rows(f"CREATE TABLE {dataset}.`{name} 2` AS SELECT n + 1 AS n FROM {dataset}.`{name}`")
+    assert world.rows(f"SELECT n FROM {dataset}.`{name} 2`") == [(2,)]
+    with pytest.raises(exceptions.NotFound, match=f"{dataset}.{name} 3 was not found"):
+        world.rows(f"SELECT n FROM {dataset}.`{name} 3`")
+
+
+@pytest.mark.parametrize("name", ["a.b", "a$b", 'a"b', "a/b"])
+def test_a_table_with_an_invalid_name_is_refused(world: BigQueryWorld, dataset: str, name: str) -> None:
+    body = {"tableReference": {"tableId": name}, "schema": {"fields": [{"name": "n", "type": "INTEGER"}]}}
+    refused = world.call("POST", f"/datasets/{dataset}/tables", json=body).json()["error"]
+    assert refused["message"].startswith(f'Invalid table ID "{name}"')

@@ -25,7 +25,7 @@ _MISSING_COLUMN = re.compile(
     r'Referenced (?:column|table) "(?P<name>[^"]+)" (?:was )?not found|does not have a column named "(?P<of>[^"]+)"'
     r'|Column "(?P<alias>[^"]+)" referenced that exists in the SELECT clause'
 )
-_MISSING_TABLE = re.compile(r'Table with name "?(?P<table>[^"\s]+?)"? does not exist')
+_MISSING_TABLE = re.compile(r'Table with name "?(?P<table>[^"]+?)"? does not exist')
 _MISSING_SCHEMA = re.compile(r'schema "(?P<schema>[^"]+)" does not exist')
 _MISSING_FUNCTION = re.compile(
     r'(?:Scalar|Table|Aggregate|Macro)? ?Function (?:with name "?(?P<name>[\w.]+)"? does not exist'

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from bqemulator.storage import sql_identifiers
+
 from localcloud.bigquery.base.errors import QueryError
 
 # https://cloud.google.com/resource-manager/docs/creating-managing-projects#before_you_begin
@@ -34,11 +36,7 @@ def check_table_id(project: str, dataset: str, table: str) -> None:
         check_dataset_id(dataset, location=f"{dataset}.{table}")
     name = _INFORMATION_SCHEMA.sub("", table, count=1)
     if not name or len(name.encode()) > _LONGEST_TABLE or not all(map(_may_be_in_table, name)):
-        raise QueryError(
-            f'Invalid table ID "{table}". Table IDs must be alphanumeric (plus underscores) and must be at most 1024 '
-            "characters long. Also, Table decorators cannot be used.",
-            reason="invalid",
-        )
+        raise _invalid_table(table)
 
 
 def check_dataset_id(dataset: str, *, location: str | None = None) -> None:
@@ -52,6 +50,33 @@ def check_dataset_id(dataset: str, *, location: str | None = None) -> None:
         )
 
 
+def _invalid_table(table: str) -> QueryError:
+    return QueryError(
+        f'Invalid table ID "{table}". Table IDs must be alphanumeric (plus underscores) and must be at most 1024 '
+        "characters long. Also, Table decorators cannot be used.",
+        reason="invalid",
+    )
+
+
 def _may_be_in_table(character: str) -> bool:
+    return _may_be_in_name(character) or character in _TABLE_SIGNS
+
+
+def _may_be_in_name(character: str) -> bool:
     category = unicodedata.category(character)
-    return category[0] in "LMN" or category in _TABLE_CATEGORIES or character in _TABLE_SIGNS
+    return category[0] in "LMN" or category in _TABLE_CATEGORIES
+
+
+_checked_by_bqemulator = sql_identifiers._validate_sql_id
+
+
+def _checked(value: str, kind: str) -> str:
+    if kind != "table":
+        return _checked_by_bqemulator(value, kind)
+    if not value or len(value.encode()) > _LONGEST_TABLE or not all(map(_may_be_in_name, value)):
+        raise _invalid_table(value)
+    return value
+
+
+# bqemulator refuses tables whose names have spaces, or letters beyond ASCII.
+sql_identifiers._validate_sql_id = _checked

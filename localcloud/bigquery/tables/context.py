@@ -20,7 +20,7 @@ from duckdb_extensions import import_extension
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.errors import function_errors
-from localcloud.bigquery.sql.functions import adjustments, casts, encoders, networks, rewriting, type_names
+from localcloud.bigquery.sql.functions import adjustments, casts, encoders, networks, rewriting, type_names, vectors
 from localcloud.bigquery.sql.functions.formats import cast_clause, printing
 from localcloud.bigquery.sql.functions.json import changes as json_changes
 from localcloud.bigquery.sql.functions.json import lax as json_lax
@@ -107,6 +107,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
         alternatives,
         elements,
         encoders,
+        vectors,
         nan,
         adjustments,
         arithmetic,

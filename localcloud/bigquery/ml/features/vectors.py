@@ -10,8 +10,10 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column
@@ -21,7 +23,8 @@ from localcloud.bigquery.ml.predicting.prediction import quoted, string_literal
 DISTANCE = "ML.DISTANCE"
 SEARCH = "VECTOR_SEARCH"
 DISTANCE_FUNCTION = "ml_distance"
-DISTANCE_PARAMETERS = ("DOUBLE[]", "DOUBLE[]", "VARCHAR")
+_VECTOR = "STRUCT(numbers DOUBLE[], named VARCHAR)"
+DISTANCE_PARAMETERS = (_VECTOR, _VECTOR, "VARCHAR")
 DEFAULT_TYPE = "EUCLIDEAN"
 _SEARCH_TYPES = ("EUCLIDEAN", "COSINE", "DOT_PRODUCT")
 # How VECTOR_SEARCH computes DOT_PRODUCT, which ML.DISTANCE does not have: the nearest vector has the least distance.
@@ -32,14 +35,50 @@ _DEFAULT_TOP_K = 10
 _SEARCH_OPTIONS = frozenset({"use_brute_force", "fraction_lists_to_search"})
 
 
+def distance_sql(function: str, first: str, second: str, kind: str) -> str:
+    """Return the GoogleSQL of the distance of two vectors; ``function`` is the name of the registered function."""
+    return f"{function}(ml_vector({first}), ml_vector({second}), {kind})"
+
+
 def distances(first: pa.Array, second: pa.Array, kinds: pa.Array) -> pa.Array:
     """Return the distance of each pair of vectors, NULL if one of the two is NULL.
 
+    Args:
+        first: Vectors as the macro ``ml_vector`` reads them.
+        second: As many vectors.
+        kinds: As many types of distance.
+
     Raises:
-        QueryError: Two vectors differ in length, have NULL elements, or the type of distance does not exist.
+        QueryError: Two vectors differ in length or form, have NULL elements, or the type of distance does not exist.
     """
-    rows = zip(first.to_pylist(), second.to_pylist(), kinds.to_pylist(), strict=True)
-    return pa.array([_distance(*row) for row in rows], pa.float64())
+    columns = [pc.struct_field(vectors, form) for form in ("numbers", "named") for vectors in (first, second)]
+    rows = zip(*(column.to_pylist() for column in (*columns, kinds)), strict=True)
+    return pa.array([_distance(*_dense(*vectors), kind) for *vectors, kind in rows], pa.float64())
+
+
+def _dense(
+    first: list[float] | None, second: list[float] | None, first_named: str | None, second_named: str | None
+) -> tuple[list[float] | None, list[float] | None]:
+    """Return two vectors with one order of dimensions. A dimension that only one of the two names is 0 in the other."""
+    if first_named is None and second_named is None:
+        return first, second
+    if first_named is None or second_named is None:
+        if (first if first_named is None else second) is not None:
+            raise QueryError("An array of numbers and an array of STRUCTs have no distance.")
+        return None, None
+    one, other = _by_name(first_named), _by_name(second_named)
+    names = [*one, *(name for name in other if name not in one)]
+    return [one.get(name, 0.0) for name in names], [other.get(name, 0.0) for name in names]
+
+
+def _by_name(vector: str) -> dict[object, Any]:
+    named: dict[object, Any] = {}
+    for each in json.loads(vector, object_pairs_hook=list):  # both fields may have the same name, or none
+        (_, name), (_, value) = each or ((None, None), (None, None))
+        if name in named:
+            raise QueryError(f"A vector has the dimension {name} twice, so it has no distance.")
+        named[name] = value
+    return named
 
 
 def _distance(first: list[float] | None, second: list[float] | None, kind: str | None) -> float | None:
@@ -91,10 +130,8 @@ class Search:
     def sql(self, function: str) -> str:
         """Return the subquery that replaces the call; ``function`` is the name of the registered distance function."""
         kind = _NEGATIVE_PRODUCT if self.kind == "DOT_PRODUCT" else self.kind
-        distance = (
-            f"{function}(CAST(base.{quoted(self.base_column)} AS ARRAY<FLOAT64>), "
-            f"CAST(query.{quoted(self.query_column)} AS ARRAY<FLOAT64>), {string_literal(kind)})"
-        )
+        columns = f"base.{quoted(self.base_column)}", f"query.{quoted(self.query_column)}"
+        distance = distance_sql(function, *columns, string_literal(kind))
         # A text without an embedding has an empty vector, which is near to nothing.
         queries = (
             f"SELECT __query AS query, ROW_NUMBER() OVER () AS __number FROM ({self.query}) AS __query "
@@ -103,9 +140,9 @@ class Search:
         bases = f"SELECT __base AS base FROM ({self.base}) AS __base WHERE ARRAY_LENGTH(__base.{quoted(self.base_column)}) > 0"
         compared = f"SELECT query, base, {distance} AS distance, __number FROM ({queries}) CROSS JOIN ({bases})"
         placed = "SELECT *, ROW_NUMBER() OVER (PARTITION BY __number ORDER BY distance) AS __place"
-        columns = "base, distance" if self.single else "query, base, distance"
+        selected = "base, distance" if self.single else "query, base, distance"
         return (
-            f"(SELECT {columns} FROM ({placed} FROM ({compared}) WHERE distance IS NOT NULL) "
+            f"(SELECT {selected} FROM ({placed} FROM ({compared}) WHERE distance IS NOT NULL) "
             f"WHERE __place <= {self.top_k})"
         )
 

@@ -8,6 +8,7 @@ from localcloud.bigquery.ml.features.vectors import (
     DEFAULT_TYPE,
     DISTANCE_FUNCTION,
     DISTANCE_PARAMETERS,
+    distance_sql,
     distances,
     prepare_search,
 )
@@ -28,8 +29,7 @@ class VectorCalls:
             raise self._context.arguments.invalid(call, "it takes two vectors and a type of distance.")
         first, second, *rest = (self._context.rewrite(argument.span) for argument in call.arguments)
         kind = rest[0] if rest else string_literal(DEFAULT_TYPE)
-        vectors = ", ".join(f"CAST({vector} AS ARRAY<FLOAT64>)" for vector in (first, second))
-        return f"{self._register_distance()}({vectors}, {kind})"
+        return distance_sql(self._register_distance(), first, second, kind)
 
     def search(self, call: Call) -> str:
         """Return the subquery of a call of ``VECTOR_SEARCH``. Raises ``QueryError`` if it is not valid."""

@@ -33,6 +33,10 @@ def world() -> Iterator[MlWorld]:
         ("[3.0, 0.0], [0.0, 4.0]", 5.0),
         ("[3.0, 0.0], [0.0, 4.0], 'manhattan'", 7.0),
         ("[1.0], CAST(NULL AS ARRAY<FLOAT64>)", None),
+        ("[1, 2], [NUMERIC '1', NUMERIC '4.5']", 2.5),
+        ("[('a', 3.0), ('b', 1.0)], [('b', 1.0), ('a', 7.0)]", 4.0),
+        ("[STRUCT(1 AS feature, 3 AS weight)], [STRUCT(2 AS feature, 4 AS weight)]", 5.0),
+        ("[('a', 3.0)], CAST(NULL AS ARRAY<STRUCT<name STRING, value FLOAT64>>)", None),
     ],
 )
 def test_the_distance_of_two_vectors(world: MlWorld, arguments: str, distance: float | None) -> None:
@@ -47,6 +51,9 @@ def test_the_distance_of_two_vectors(world: MlWorld, arguments: str, distance: f
         ("[0.0], [1.0], 'HAMMING'", "use EUCLIDEAN, MANHATTAN or COSINE"),
         ("[0.0], [1.0], 'DOT_PRODUCT'", "use EUCLIDEAN, MANHATTAN or COSINE"),
         ("[0.0]", "it takes two vectors"),
+        ("[('a', 1.0), ('a', 2.0)], [('a', 1.0)]", "the dimension a twice"),
+        ("[('a', 1.0)], [1.0]", "an array of numbers and an array of STRUCTs"),
+        ("[('a', 1.0)], [('a', CAST(NULL AS FLOAT64))]", "NULL elements"),
     ],
 )
 def test_a_distance_that_does_not_exist_is_an_error(world: MlWorld, arguments: str, problem: str) -> None:

@@ -65,6 +65,12 @@ def table(world: BigQueryWorld) -> Iterator[str]:
         ("""SELECT INT64(JSON '{"a": {"b": 5}}'.a.b)""", [5]),
         # Casts
         ("SELECT CAST(u AS STRUCT<a INT64, b STRING>) FROM {} ORDER BY id", [X, Z, Z]),
+        ("SELECT CAST(STRUCT(1 AS b, 2 AS a) AS STRUCT<a INT64, b INT64>)", [{"a": 1, "b": 2}]),
+        ("SELECT CAST((1, 'x') AS STRUCT<INT64, STRING>)", [{"_field_1": 1, "_field_2": "x"}]),
+        (
+            "SELECT CAST([s] AS ARRAY<STRUCT<FLOAT64, STRING>>) FROM {} WHERE id = 1",
+            [[{"_field_1": 1.0, "_field_2": "x"}]],
+        ),
     ],
 )
 def test_fields_correspond_by_position(world: BigQueryWorld, table: str, sql: str, expected: list[object]) -> None:

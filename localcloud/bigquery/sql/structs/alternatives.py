@@ -87,9 +87,13 @@ def _reject_sorts(tree: exp.Expr) -> None:
 def _convert(cast: exp.Cast) -> bool:
     """Convert the fields of a STRUCT by position."""
     kind = _type_of(cast.this) if has_struct(cast.to) else None
-    if kind is None or isinstance(cast.this, exp.Struct) or _shape(kind) == _shape(cast.to):
+    if kind is None or _is_tuple(cast.this) or _shape(kind) == _shape(cast.to):
         return False
     return _replace(cast.this, kind)
+
+
+def _is_tuple(value: exp.Expr) -> bool:
+    return isinstance(value, exp.Struct) and not any(isinstance(each, exp.PropertyEQ) for each in value.expressions)
 
 
 # Comparisons

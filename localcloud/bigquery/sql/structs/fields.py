@@ -2,7 +2,8 @@
 
 - A field without AS has the name of its column: ``STRUCT(t.id, 1 AS n)`` has the fields ``id`` and ``n``.
 - The first element of an array gives the names to the others: ``[STRUCT(1 AS id), (2)]``.
-- A type in front of its values may leave out names: ``STRUCT<INT64, STRING>(1, 'a')`` has ``_field_1`` and ``_field_2``.
+- A type in front of its values, or in a cast, may leave out names: ``STRUCT<INT64, STRING>(1, 'a')`` has ``_field_1`` and
+  ``_field_2``.
 https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#constructing_a_struct
 """
 
@@ -57,7 +58,7 @@ def name_fields(draft: Draft) -> None:
 
 
 def _name_type(found: tuple[Token, ...], opening: int, edits: dict[int, str]) -> None:
-    """Add names to the fields of the STRUCTs in a type that values follow; ``opening`` is the index of its ``<``."""
+    """Add names to the fields of the STRUCTs in a type of values or of a cast; ``opening`` is the index of its ``<``."""
     named: dict[int, str] = {}
     # The number of the field at each depth; None in an ARRAY, and in brackets such as those of NUMERIC(10, 2).
     numbers: list[int | None] = []
@@ -68,7 +69,7 @@ def _name_type(found: tuple[Token, ...], opening: int, edits: dict[int, str]) ->
         elif token.is_symbol(">", ")"):
             numbers.pop()
         if not numbers:
-            if found[at + 1].is_symbol("(", "["):
+            if found[at + 1].is_symbol("(", "[") or found[opening - 2].is_word("AS"):
                 edits.update(named)
             return
         if token.is_symbol("<", ",") and (number := numbers[-1]) is not None:

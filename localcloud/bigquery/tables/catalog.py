@@ -19,7 +19,7 @@ from localcloud.bigquery.tables.partitions import Partitions
 from localcloud.bigquery.tables.routines.types import standard
 
 NEVER = datetime.max.replace(tzinfo=UTC)
-"""The time of expiration that stands for none, where None stands for the one that a table has."""
+"""As the expiration of a table's new entry, it takes away the one that the table has. None keeps that one."""
 
 
 class EmulatorClock:

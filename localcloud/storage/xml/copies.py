@@ -22,7 +22,7 @@ def copy_object(store: ObjectStore, target: Target) -> StoredObject:
     """Copy the object that a request names in its headers, and return the copy.
 
     Raises:
-        NotFound: There is no such source, or no such bucket.
+        NotFound: The source or the bucket does not exist.
         PreconditionFailed: A condition on the source or on the target does not hold.
         InvalidRequest: A header is malformed, or the copy would change nothing.
         CustomerKeyProblem: The key of the source is missing or wrong.

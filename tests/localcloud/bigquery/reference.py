@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from tests.localcloud.bigquery.world import BigQueryWorld
@@ -10,6 +11,11 @@ _SOURCE = (
     "SELECT CAST(0.5 AS FLOAT64) AS half, '7' AS text, CAST(NULL AS FLOAT64) AS missing, '-08:00' AS zone, "
     "CAST(NULL AS STRING) AS nothing, DATE '2024-02-29' AS day, TIMESTAMP '1969-12-31 01:02:03.5+00' AS moment"
 )
+
+
+def utc(*parts: int) -> dt.datetime:
+    """Return a time in UTC from its year, month, day and so on."""
+    return dt.datetime(*parts, tzinfo=dt.UTC)  # type: ignore[arg-type,misc]
 
 
 def assert_values(world: BigQueryWorld, cases: dict[str, Any]) -> None:

@@ -72,6 +72,7 @@ def test_wrong_actions_change_nothing(world: BigQueryWorld, dataset: str, change
         ("RENAME COLUMN d TO e", "partitioned"),
         ("DROP COLUMN S", "clustered"),
         ("ADD COLUMN n INT64, RENAME COLUMN s TO t", "clustered"),
+        ("DROP COLUMN id, DROP COLUMN s", "clustered"),
     ],
 )
 def test_a_column_that_divides_the_rows_is_not_taken_away(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from dateutil.relativedelta import relativedelta
 
-from tests.localcloud.bigquery.reference import assert_values
+from tests.localcloud.bigquery.reference import assert_values, utc
 from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
 
 
@@ -18,10 +18,6 @@ from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
     with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
         yield running
-
-
-def utc(*parts: int) -> dt.datetime:
-    return dt.datetime(*parts, tzinfo=dt.UTC)  # type: ignore[arg-type,misc]
 
 
 VALUES: dict[str, dict[str, Any]] = {

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -65,9 +65,6 @@ from localcloud.bigquery.sql.reading.with_expressions import without_with_expres
 from localcloud.bigquery.sql.values.parameters import Parameters, Value
 from localcloud.bigquery.sql.values.variables import replace_variables
 from localcloud.bigquery.tables.engine import Cancelled, complete
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 

@@ -53,7 +53,7 @@ def source_columns(source: exp.Expr, columns_of: SourceColumns) -> list[str]:
 
 
 def star_columns(query: exp.Select, table: str, columns_of: SourceColumns) -> list[str]:
-    """Return what ``*``, or ``table.*`` for a table in lower case, stands for. The columns of USING are there once."""
+    """Return the columns of ``*``, or of ``table.*`` (``table`` in lower case). Each column of USING is there once."""
     names: list[str] = []
     for source in sources_of(query):
         if table in ("", name_of(source)):

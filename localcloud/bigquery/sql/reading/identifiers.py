@@ -34,9 +34,7 @@ def check_table_id(project: str, dataset: str, table: str) -> None:
         )
     if not _REGION.fullmatch(dataset):
         check_dataset_id(dataset, location=f"{dataset}.{table}")
-    name = _INFORMATION_SCHEMA.sub("", table, count=1)
-    if not name or len(name.encode()) > _LONGEST_TABLE or not all(map(_may_be_in_table, name)):
-        raise _invalid_table(table)
+    _check_name(_INFORMATION_SCHEMA.sub("", table, count=1), table, signs=_TABLE_SIGNS)
 
 
 def check_dataset_id(dataset: str, *, location: str | None = None) -> None:
@@ -50,19 +48,17 @@ def check_dataset_id(dataset: str, *, location: str | None = None) -> None:
         )
 
 
-def _invalid_table(table: str) -> QueryError:
-    return QueryError(
-        f'Invalid table ID "{table}". Table IDs must be alphanumeric (plus underscores) and must be at most 1024 '
-        "characters long. Also, Table decorators cannot be used.",
-        reason="invalid",
-    )
+def _check_name(name: str, table: str, *, signs: frozenset[str] = frozenset()) -> None:
+    """Reject the name in a table's id unless it has letters, numbers, connectors, dashes, spaces and ``signs`` only."""
+    if not name or len(name.encode()) > _LONGEST_TABLE or not all(_is_of_names(c) or c in signs for c in name):
+        raise QueryError(
+            f'Invalid table ID "{table}". Table IDs must be alphanumeric (plus underscores) and must be at most 1024 '
+            "characters long. Also, Table decorators cannot be used.",
+            reason="invalid",
+        )
 
 
-def _may_be_in_table(character: str) -> bool:
-    return _may_be_in_name(character) or character in _TABLE_SIGNS
-
-
-def _may_be_in_name(character: str) -> bool:
+def _is_of_names(character: str) -> bool:
     category = unicodedata.category(character)
     return category[0] in "LMN" or category in _TABLE_CATEGORIES
 
@@ -73,8 +69,7 @@ _checked_by_bqemulator = sql_identifiers._validate_sql_id
 def _checked(value: str, kind: str) -> str:
     if kind != "table":
         return _checked_by_bqemulator(value, kind)
-    if not value or len(value.encode()) > _LONGEST_TABLE or not all(map(_may_be_in_name, value)):
-        raise _invalid_table(value)
+    _check_name(value, value)
     return value
 
 
